@@ -1,0 +1,226 @@
+//! Certificates as the registry knows them: their states, and the row that is kept for ever.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, ThingName};
+use crate::time::{Span, Timestamp};
+
+/// Where a certificate stands in its life (protocol, section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateState {
+    /// Beside a current one, not yet used.
+    Candidate,
+    /// In use.
+    Current,
+    /// A candidate after its overlap, or one that lost to a renewal.
+    Dropped,
+    /// Past its notAfter.
+    Expired,
+    /// A former current one in its grace.
+    Retiring,
+    /// Ended by an operator's word, or by another device's proof of the same key.
+    Revoked,
+    /// Another took its place.
+    Superseded,
+    /// Answered, not yet used, and the device has no other live one.
+    Unconfirmed,
+}
+
+impl CertificateState {
+    /// Whether a certificate in this state may still be used.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        match self {
+            Self::Candidate | Self::Current | Self::Retiring | Self::Unconfirmed => true,
+            Self::Dropped | Self::Expired | Self::Revoked | Self::Superseded => false,
+        }
+    }
+
+    /// The name in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Candidate => "candidate",
+            Self::Current => "current",
+            Self::Dropped => "dropped",
+            Self::Expired => "expired",
+            Self::Retiring => "retiring",
+            Self::Revoked => "revoked",
+            Self::Superseded => "superseded",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
+impl fmt::Display for CertificateState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The road by which a certificate came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// By renewal from another certificate.
+    Renewal,
+    /// With a one-time token.
+    Token,
+}
+
+impl Origin {
+    /// The name in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Renewal => "renewal",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// The subject key identifier of a CA: which of our CAs signed a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IssuerId(pub [u8; 20]);
+
+impl fmt::Display for IssuerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::id::hex(&self.0))
+    }
+}
+
+/// What the registry keeps of a certificate, for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRecord {
+    /// SHA-256 of `der`.
+    pub id: CertificateId,
+    /// The X.509 serial number, big-endian, as it stands in the certificate.
+    pub certificate_serial: Vec<u8>,
+    /// The device it was issued to.
+    pub serial_number: SerialNumber,
+    /// The thing it is bound to.
+    pub thing_name: ThingName,
+    /// The policy it is bound to.
+    pub policy: Name,
+    /// Whose key it certifies.
+    pub key: KeyIdentity,
+    /// The state as last written; what a timer would have done since is judged at the read.
+    pub state: CertificateState,
+    /// The road by which it came.
+    pub origin: Origin,
+    /// The generation of the token it descends from.
+    pub token: u32,
+    /// The CA that signed it.
+    pub issuer: IssuerId,
+    /// When it was issued; its life is counted from here to `not_after`.
+    pub issued_at: Timestamp,
+    /// As in the certificate.
+    pub not_before: Timestamp,
+    /// As in the certificate.
+    pub not_after: Timestamp,
+    /// When it was first used.
+    pub confirmed_at: Option<Timestamp>,
+    /// When it ended, other than by its notAfter.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended, in RFC 5280's words.
+    pub reason: Option<Reason>,
+    /// The request that obtained it.
+    pub attempt: AttemptCode,
+    /// The certificate itself.
+    pub der: Vec<u8>,
+}
+
+impl CertificateRecord {
+    /// When the device should renew: two thirds into the life, spread by ±10 % of the life by the
+    /// certificate's id, so that a fleet that was made in one night does not renew in one night.
+    #[must_use]
+    pub fn renew_after(&self) -> Timestamp {
+        let life = self.not_after.since(self.not_before).0;
+        let [first, second, ..] = self.id.0;
+        let hash = i64::from(u16::from_be_bytes([first, second]));
+        // hash/65535 of a fifth of the life, less a tenth: from -10 % to +10 %.
+        let spread = life / 5 * hash / 65_535 - life / 10;
+        self.not_before.plus(Span(life / 3 * 2 + spread))
+    }
+
+    /// The state at `now`, for lists that show what is stored: expiry needs no timer to be seen.
+    #[must_use]
+    pub fn state_at(&self, now: Timestamp) -> CertificateState {
+        if self.state.is_live() && now > self.not_after {
+            CertificateState::Expired
+        } else {
+            self.state
+        }
+    }
+}
+
+/// Why a certificate ended, as RFC 5280 §5.3.1 names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reason {
+    /// The device was decommissioned.
+    CessationOfOperation,
+    /// The private key is in other hands.
+    KeyCompromise,
+    /// Another took its place.
+    Superseded,
+    /// No reason was given.
+    Unspecified,
+}
+
+impl Reason {
+    /// The name in RFC 5280 and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CessationOfOperation => "cessationOfOperation",
+            Self::KeyCompromise => "keyCompromise",
+            Self::Superseded => "superseded",
+            Self::Unspecified => "unspecified",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: [u8; 32]) -> CertificateRecord {
+        CertificateRecord {
+            id: CertificateId(id),
+            certificate_serial: vec![1; 16],
+            serial_number: "SN-1".parse().unwrap(),
+            thing_name: "SN-1".parse().unwrap(),
+            policy: "cvm-default".parse().unwrap(),
+            key: KeyIdentity([0; 32]),
+            state: CertificateState::Current,
+            origin: Origin::Token,
+            token: 1,
+            issuer: IssuerId([0; 20]),
+            issued_at: Timestamp(0),
+            not_before: Timestamp(0),
+            not_after: Timestamp(30_000),
+            confirmed_at: None,
+            ended_at: None,
+            reason: None,
+            attempt: AttemptCode::from_random(0),
+            der: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn renewal_is_due_at_two_thirds_of_the_life_give_or_take_a_tenth() {
+        assert_eq!(record([0x00; 32]).renew_after(), Timestamp(17_000));
+        assert_eq!(record([0xFF; 32]).renew_after(), Timestamp(23_000));
+    }
+
+    #[test]
+    fn the_last_second_of_a_life_belongs_to_it() {
+        let record = record([0; 32]);
+        assert_eq!(record.state_at(Timestamp(30_000)), CertificateState::Current);
+        assert_eq!(record.state_at(Timestamp(30_001)), CertificateState::Expired);
+    }
+}

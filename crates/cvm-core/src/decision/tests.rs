@@ -1,0 +1,149 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::device::{NewCertificate, Road, SealedKey};
+use crate::id::TokenMac;
+
+const LIFE: i64 = 1_000;
+
+fn device(state: TokenState) -> Device {
+    let token =
+        TokenRecord { generation: 1, mac: TokenMac([1; 32]), expires: Timestamp(50), state };
+    Device {
+        serial_number: "SN-1".parse().unwrap(),
+        thing_name: "SN-1".parse().unwrap(),
+        policy: "cvm-default".parse().unwrap(),
+        profile: "default".parse().unwrap(),
+        attributes: BTreeMap::new(),
+        roads: vec![Road::Vend],
+        created_at: Timestamp(0),
+        disabled: false,
+        deleted_at: None,
+        tokens: vec![token],
+        live: Vec::new(),
+        sealed: None,
+        version: 1,
+    }
+}
+
+fn issued(key: u8, server_made: Option<KeyAlgorithm>) -> Device {
+    let mut device = device(TokenState::Unused);
+    let id = CertificateId([key; 32]);
+    let sealed = server_made.map(|_| SealedKey {
+        certificate: id,
+        salt: [0; 16],
+        ciphertext: vec![1],
+        until: Timestamp(900),
+        replays: 0,
+    });
+    let key = KeyIdentity([key; 32]);
+    let not_after = Timestamp(LIFE);
+    let issue = NewCertificate { id, key, server_made, sealed, issued_at: Timestamp(0), not_after };
+    assert!(device.take_up(0, issue).is_empty());
+    device
+}
+
+fn asked(device: &mut Device, key: u8, now: i64) -> Decision {
+    drop(device.settle(Timestamp(now)));
+    let key = KeyIdentity([key; 32]);
+    decide(device, 0, Asked::DeviceKey(&key), &Profile::default(), Timestamp(now))
+}
+
+fn asked_server(device: &mut Device, algorithm: KeyAlgorithm, now: i64) -> Decision {
+    drop(device.settle(Timestamp(now)));
+    decide(device, 0, Asked::ServerKey(algorithm), &Profile::default(), Timestamp(now))
+}
+
+#[test]
+fn admission_tells_every_kind_of_no() {
+    let closed = |state| admit(&device(state), Some(0));
+    assert_eq!(closed(TokenState::Expired), Err(Denial::TokenExpired));
+    assert_eq!(closed(TokenState::BurntByOperator), Err(Denial::TokenBurntByOperator));
+    assert_eq!(closed(TokenState::BurntByConfirmation), Ok(Admission::Burnt));
+    assert_eq!(closed(TokenState::Unused), Ok(Admission::Open));
+    assert_eq!(admit(&device(TokenState::Unused), None), Err(Denial::WrongToken));
+    let disabled = Device { disabled: true, ..device(TokenState::Unused) };
+    assert_eq!(admit(&disabled, Some(0)), Err(Denial::DeviceDisabled));
+    assert_eq!(admit(&disabled, None), Err(Denial::WrongToken));
+    let deleted = Device { deleted_at: Some(Timestamp(1)), ..disabled };
+    assert_eq!(admit(&deleted, Some(0)), Err(Denial::DeviceDeleted));
+}
+
+#[test]
+fn an_unused_token_issues_for_any_key() {
+    assert_eq!(asked(&mut device(TokenState::Unused), 9, 0), Decision::Issue);
+}
+
+#[test]
+fn a_used_token_answers_its_key_and_no_other() {
+    let mut device = issued(1, None);
+    assert_eq!(asked(&mut device, 1, 10), Decision::Answer(CertificateId([1; 32])));
+    assert_eq!(asked(&mut device, 2, 10), Decision::AnotherKey { bound: KeyIdentity([1; 32]) });
+    let another = Decision::AnotherKey { bound: KeyIdentity([1; 32]) };
+    assert_eq!(asked_server(&mut device, KeyAlgorithm::EcP256, 10), another);
+}
+
+#[test]
+fn exactly_a_tenth_of_the_life_still_answers_the_same_bytes() {
+    let mut device = issued(1, None);
+    assert_eq!(asked(&mut device, 1, 900), Decision::Answer(CertificateId([1; 32])));
+    assert_eq!(asked(&mut device, 1, 901), Decision::Issue);
+    assert_eq!(asked(&mut device, 1, LIFE + 1), Decision::Issue);
+}
+
+#[test]
+fn a_key_made_here_is_answered_to_the_same_algorithm_only() {
+    let mut device = issued(1, Some(KeyAlgorithm::EcP256));
+    let replay = Decision::ReplayKey(CertificateId([1; 32]));
+    assert_eq!(asked_server(&mut device, KeyAlgorithm::EcP256, 10), replay);
+    assert!(matches!(
+        asked_server(&mut device, KeyAlgorithm::Rsa2048, 10),
+        Decision::AnotherKey { .. }
+    ));
+    assert_eq!(asked_server(&mut device, KeyAlgorithm::Rsa2048, 901), Decision::Issue);
+}
+
+#[test]
+fn a_burnt_token_answers_the_current_key_and_nothing_else() {
+    let mut device = issued(1, None);
+    device.confirm(&CertificateId([1; 32]));
+    assert_eq!(asked(&mut device, 1, LIFE), Decision::Answer(CertificateId([1; 32])));
+    assert_eq!(asked(&mut device, 2, 10), Decision::Deny { alarm: true });
+    assert_eq!(asked_server(&mut device, KeyAlgorithm::EcP256, 10), Decision::Deny { alarm: true });
+    assert_eq!(asked(&mut device, 1, LIFE + 1), Decision::Deny { alarm: true });
+}
+
+proptest! {
+    /// I2 and I9: whatever keys ask in whatever order and time, one token obtains certificates for
+    /// one device-made key, and after confirmation it issues nothing.
+    #[test]
+    fn one_token_one_device_made_key(asks in prop::collection::vec((1_u8..4, 0_i64..300, any::<bool>()), 1..40)) {
+        let mut device = device(TokenState::Unused);
+        let (mut now, mut first, mut number) = (0, None, 0_u8);
+        for (key, wait, uses) in asks {
+            now += wait;
+            let decision = asked(&mut device, key, now);
+            let was_burnt = device.tokens[0].state == TokenState::BurntByConfirmation;
+            if decision == Decision::Issue {
+                prop_assert!(!was_burnt);
+                prop_assert!(first.is_none_or(|first| first == key));
+                first = Some(key);
+                number += 1;
+                let id = CertificateId([number; 32]);
+                drop(device.take_up(0, NewCertificate {
+                    id, key: KeyIdentity([key; 32]), server_made: None, sealed: None,
+                    issued_at: Timestamp(now), not_after: Timestamp(now + LIFE),
+                }));
+            }
+            if let Decision::Answer(id) = decision {
+                let live = device.live_by_id(&id);
+                prop_assert!(live.is_some_and(|live| live.key == KeyIdentity([key; 32])));
+            }
+            if uses && let Some(id) = device.live.first().map(|live| live.id) {
+                device.confirm(&id);
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A rate limit that forgets by itself: the generic cell rate algorithm over bounded memory.
+//!
+//! One number per key, no timer. When the table is full, keys that have recovered are forgotten;
+//! if none has, a new key is let through: a limit must not become a way to shut everyone out.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::time::{Span, Timestamp};
+
+/// So many in a span, such as `60/1m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many may come at once.
+    pub count: u32,
+    /// In what span all of them have recovered.
+    pub per: Span,
+}
+
+/// Not a rate.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("expected a count and a span, such as 60/1m or 10/1h")]
+pub struct RateError;
+
+impl FromStr for Rate {
+    type Err = RateError;
+
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        let (count, per) = text.split_once('/').ok_or(RateError)?;
+        let count = count.parse().ok().filter(|count| *count > 0).ok_or(RateError)?;
+        let per = per.parse().ok().filter(|per: &Span| per.0 > 0).ok_or(RateError)?;
+        Ok(Self { count, per })
+    }
+}
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.count, self.per)
+    }
+}
+
+/// A limit for each key.
+#[derive(Debug)]
+pub struct RateLimit<K> {
+    rate: Rate,
+    keys_max: usize,
+    /// Per key, in microseconds since the epoch: when all that it used has recovered.
+    recovered_at: HashMap<K, i64>,
+}
+
+impl<K: Eq + Hash> RateLimit<K> {
+    /// A limit of `rate` for each of at most `keys_max` keys that have not recovered.
+    #[must_use]
+    pub fn new(rate: Rate, keys_max: usize) -> Self {
+        Self { rate, keys_max, recovered_at: HashMap::new() }
+    }
+
+    /// How long `key` has to wait before one more is allowed; `None` where it need not.
+    #[must_use]
+    pub fn wait(&self, key: &K, now: Timestamp) -> Option<Span> {
+        let now = micros(now);
+        let recovered_at = *self.recovered_at.get(key)?;
+        let over = recovered_at + self.step() - now - micros_of(self.rate.per);
+        (over > 0).then(|| Span((over + 999_999) / 1_000_000))
+    }
+
+    /// Counts one for `key`.
+    pub fn count(&mut self, key: K, now: Timestamp) {
+        let step = self.step();
+        let now = micros(now);
+        if self.recovered_at.len() >= self.keys_max && !self.recovered_at.contains_key(&key) {
+            self.recovered_at.retain(|_, recovered_at| *recovered_at > now);
+            if self.recovered_at.len() >= self.keys_max {
+                return;
+            }
+        }
+        let recovered_at = self.recovered_at.entry(key).or_insert(now);
+        *recovered_at = (*recovered_at).max(now) + step;
+    }
+
+    fn step(&self) -> i64 {
+        micros_of(self.rate.per) / i64::from(self.rate.count)
+    }
+}
+
+fn micros(time: Timestamp) -> i64 {
+    time.0.saturating_mul(1_000_000)
+}
+
+fn micros_of(span: Span) -> i64 {
+    span.0.saturating_mul(1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(keys_max: usize) -> RateLimit<&'static str> {
+        RateLimit::new("10/1h".parse().unwrap(), keys_max)
+    }
+
+    #[test]
+    fn the_tenth_passes_and_the_eleventh_waits() {
+        let mut limit = limit(9);
+        for _ in 0..10 {
+            assert_eq!(limit.wait(&"a", Timestamp(100)), None);
+            limit.count("a", Timestamp(100));
+        }
+        assert_eq!(limit.wait(&"a", Timestamp(100)), Some(Span(360)));
+        assert_eq!(limit.wait(&"a", Timestamp(459)), Some(Span(1)));
+        assert_eq!(limit.wait(&"a", Timestamp(460)), None);
+        assert_eq!(limit.wait(&"b", Timestamp(100)), None);
+    }
+
+    #[test]
+    fn going_on_makes_the_wait_longer() {
+        let mut limit = limit(9);
+        for _ in 0..12 {
+            limit.count("a", Timestamp(0));
+        }
+        assert_eq!(limit.wait(&"a", Timestamp(0)), Some(Span(3 * 360)));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_who_recovered_is_forgotten_first() {
+        let mut limit = limit(2);
+        for key in ["a", "b", "c"] {
+            limit.count(key, Timestamp(0));
+        }
+        assert_eq!(limit.recovered_at.len(), 2);
+        limit.count("c", Timestamp(3_600));
+        assert_eq!(limit.recovered_at.keys().collect::<Vec<_>>(), [&"c"]);
+    }
+
+    #[test]
+    fn rates_are_read_as_they_are_printed() {
+        assert_eq!("60/1m".parse::<Rate>().unwrap().to_string(), "60/1m");
+        for bad in ["", "60", "0/1m", "60/0s", "x/1m", "60/1m/1"] {
+            assert_eq!(bad.parse::<Rate>(), Err(RateError), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What core needs from outside: the only list of it.
+//!
+//! [`Ports`] is a plain struct of small traits, so that a test replaces one field with
+//! struct-update syntax, and a new field cannot be forgotten by who composes.
+
+mod attempts;
+mod clock;
+mod issuer;
+mod platform;
+mod secrets;
+mod store;
+
+use std::sync::Arc;
+
+pub use attempts::Attempts;
+pub use clock::{Clock, ClockReading, Entropy};
+pub use issuer::{Chain, Issuer, IssuerError, KeyMaker, LeafTemplate, SignedLeaf};
+pub use platform::{CarryOutError, IssueOrder, Platform};
+pub use secrets::{SealError, Secrets};
+pub use store::{
+    Catalogue, CertificateChange, Change, CommitError, Holding, Journal, KeyRule, Operators,
+    Policies, Store, StoreError, Thing,
+};
+
+/// Everything the use cases need from outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// What became of requests, for `explain`.
+    pub attempts: Arc<dyn Attempts>,
+    /// Lists and look-ups that no decision is made from.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Certificate requests in, certificates out.
+    pub issuer: Arc<dyn Issuer>,
+    /// State changes and decisions, in order.
+    pub journal: Arc<dyn Journal>,
+    /// Private keys for devices that make none.
+    pub key_maker: Arc<dyn KeyMaker>,
+    /// Operators' credentials.
+    pub operators: Arc<dyn Operators>,
+    /// The IoT platform: carries out what was decided.
+    pub platform: Arc<dyn Platform>,
+    /// What a device may do.
+    pub policies: Arc<dyn Policies>,
+    /// Keyed hashes and sealing, under keys that core never sees.
+    pub secrets: Arc<dyn Secrets>,
+    /// The device registry: what every decision is made from.
+    pub store: Arc<dyn Store>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ports")
+    }
+}

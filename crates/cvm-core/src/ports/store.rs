@@ -1,0 +1,189 @@
+//! The device registry as a store: atomic operations, each with its contract.
+//!
+//! Every implementation passes one conformance suite, a named check per sentence here. No operation
+//! needs more than one conditional transaction on a handful of keys, so that SQLite, PostgreSQL,
+//! MySQL and DynamoDB can all keep it.
+
+use std::error::Error as StdError;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::certificate::CertificateRecord;
+use crate::device::{Device, Ended};
+use crate::id::{CertificateId, KeyIdentity, Name, SerialNumber, ThingName, TokenMac};
+use crate::journal::{Event, JournalRow};
+use crate::operator::AdminToken;
+use crate::page::{Page, PageRequest};
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// What every decision is made from. Reads see every commit that was acknowledged before them.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The device's record, in one read by its key.
+    async fn device_find(&self, serial: &SerialNumber) -> Result<Option<Device>, StoreError>;
+
+    /// The certificate's row, its device's record, and who owns its key, all of one moment.
+    async fn holding_find(&self, id: &CertificateId) -> Result<Option<Holding>, StoreError>;
+
+    /// Which device has proven possession of `key`.
+    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<SerialNumber>, StoreError>;
+
+    /// Writes a change: all of it, durably, or nothing of it.
+    ///
+    /// Changes that wait at the same time may share a commit; each has its own answer, and one
+    /// that is refused changes nothing of the others.
+    ///
+    /// # Errors
+    /// [`CommitError`]; with any but [`CommitError::Unavailable`] nothing was written.
+    async fn device_commit(&self, change: Change) -> Result<(), CommitError>;
+
+    /// Whether the store can be written to now.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Raises the latest time that was recorded to `now` where it is earlier, and returns what it
+    /// was before; `None` the first time.
+    async fn mark_raise(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The latest time that was recorded.
+    async fn mark_find(&self) -> Result<Option<Timestamp>, StoreError>;
+}
+
+/// A certificate and whom it belongs to, read in one moment.
+#[derive(Clone, Debug)]
+pub struct Holding {
+    /// The row.
+    pub certificate: CertificateRecord,
+    /// The record of its device.
+    pub device: Device,
+    /// Which device has proven possession of the certificate's key.
+    pub key_owner: Option<SerialNumber>,
+}
+
+/// A change of one device, decided upon the version of `device` that was read.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The record as it shall be. `device.version` is the version it was read at, 0 for a new
+    /// one; the store writes the next version.
+    pub device: Device,
+    /// What happens to certificate rows.
+    pub certificates: Vec<CertificateChange>,
+    /// What must hold of a key, or is made to hold.
+    pub key: Option<KeyRule>,
+    /// The platform's entry, made if it is not there.
+    pub thing: Option<Thing>,
+    /// Rows for the journal.
+    pub events: Vec<Event>,
+}
+
+/// What happens to one certificate row.
+#[derive(Clone, Debug)]
+pub enum CertificateChange {
+    /// It was used for the first time at this moment, and is the current one.
+    Confirm(CertificateId, Timestamp),
+    /// It ended at this moment.
+    End(Ended, Timestamp),
+    /// It is new.
+    Insert(Box<CertificateRecord>),
+}
+
+/// What must hold of a key in the commit.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyRule {
+    /// No other device owns it.
+    NotOthers(KeyIdentity),
+    /// It is this device's from now on; put if absent.
+    Own(KeyIdentity),
+}
+
+/// An entry of the embedded platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thing {
+    /// Its name.
+    pub name: ThingName,
+    /// The device behind it.
+    pub serial_number: SerialNumber,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Why a change was not written.
+#[derive(Debug, Error)]
+pub enum CommitError {
+    /// The record's version moved, or a new record's serial number is taken.
+    #[error("the record moved")]
+    Conflict,
+    /// Another device owns the key.
+    #[error("another device owns the key")]
+    KeyOwned,
+    /// Another device, or a tombstone, has the thing name.
+    #[error("another device has the thing name")]
+    ThingNameTaken,
+    /// The outcome is not known: read again before saying anything of it.
+    #[error("the commit's outcome is not known")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// Why a read or a simple write failed.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// What is stored cannot be read; ours or the disk's to mend.
+    #[error("what is stored cannot be read: {0}")]
+    Corrupt(String),
+    /// The store cannot now.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// Lists and look-ups that no decision is made from; they may be a moment behind.
+#[async_trait]
+pub trait Catalogue: Send + Sync {
+    /// Devices in order of their serial number, from an index, never by a scan of all.
+    async fn device_page(&self, page: &PageRequest) -> Result<Page<Device>, StoreError>;
+
+    /// Certificates in order of their id.
+    async fn certificate_page(
+        &self,
+        page: &PageRequest,
+    ) -> Result<Page<CertificateRecord>, StoreError>;
+
+    /// Every certificate that the device ever had, oldest first, at most 1,000.
+    async fn certificates_of(
+        &self,
+        serial: &SerialNumber,
+    ) -> Result<Vec<CertificateRecord>, StoreError>;
+}
+
+/// What a device may do.
+#[async_trait]
+pub trait Policies: Send + Sync {
+    /// Puts a policy in place of what had its name.
+    async fn policy_put(&self, policy: Policy) -> Result<(), StoreError>;
+
+    /// The policy called `name`.
+    async fn policy_find(&self, name: &Name) -> Result<Option<Policy>, StoreError>;
+
+    /// Policies in order of their name.
+    async fn policy_page(&self, page: &PageRequest) -> Result<Page<Policy>, StoreError>;
+}
+
+/// Operators' credentials.
+#[async_trait]
+pub trait Operators: Send + Sync {
+    /// Adds a credential.
+    async fn admin_token_add(&self, token: AdminToken) -> Result<(), StoreError>;
+
+    /// The credential with this keyed hash.
+    async fn admin_token_find(&self, mac: &TokenMac) -> Result<Option<AdminToken>, StoreError>;
+}
+
+/// The journal, for what changes no device, and for reading it.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Writes a row durably.
+    async fn event_record(&self, event: Event) -> Result<(), StoreError>;
+
+    /// Rows in order of writer and number.
+    async fn journal_page(&self, page: &PageRequest) -> Result<Page<JournalRow>, StoreError>;
+}

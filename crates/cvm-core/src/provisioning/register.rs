@@ -1,0 +1,242 @@
+//! Registration: an operator makes a device known, with its token.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::Provisioning;
+use crate::device::{Device, Road, TokenRecord, TokenState};
+use crate::id::{IdError, Name, SerialNumber, ThingName, TokenMac};
+use crate::journal::{Event, EventClass, EventKind};
+use crate::operator::Actor;
+use crate::policy::DEFAULT_POLICY;
+use crate::ports::{Change, CommitError, Ports, StoreError};
+use crate::profile::Profiles;
+use crate::time::{Span, Timestamp};
+use crate::token::{Token, slot_of};
+
+/// How long the answer to a registration that brought no token can be repeated.
+const TOKEN_REPEATABLE: Span = Span::DAY;
+
+/// A device to be registered; what is `None` gets its default.
+#[derive(Debug)]
+pub struct NewDevice {
+    /// Its serial number.
+    pub serial_number: SerialNumber,
+    /// Its token.
+    pub token: NewToken,
+    /// Until when the token may wait for its first issue.
+    pub token_expires: Option<Timestamp>,
+    /// The registry entry it is bound to.
+    pub thing_name: Option<ThingName>,
+    /// What it may do.
+    pub policy: Option<Name>,
+    /// By which rules it gets certificates.
+    pub profile: Option<Name>,
+    /// What its operator says of it.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Where a new device's token comes from.
+#[derive(Debug)]
+pub enum NewToken {
+    /// The operator brings it.
+    Brought(Token),
+    /// The server derives it from the operator's idempotency key, so that the answer can be
+    /// repeated.
+    Derived(String),
+    /// The server makes it; a lost answer is a lost token.
+    Random,
+}
+
+/// What became of a registration.
+#[derive(Debug)]
+pub struct Registered {
+    /// The record.
+    pub device: Device,
+    /// The token, if the server made it.
+    pub token: Option<Token>,
+    /// Whether the device is new, or was registered like this before.
+    pub is_new: bool,
+}
+
+/// Why a registration is refused.
+#[derive(Debug, Error)]
+pub enum RegisterRefusal {
+    /// The serial number is registered, with another token or other names.
+    #[error("this serial number is registered already, with another token or other settings")]
+    AlreadyExists,
+    /// The device was decommissioned.
+    #[error("this device was deleted")]
+    DeviceDeleted,
+    /// What was asked for cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// Another device has the thing name.
+    #[error("another device has this thing name: choose one with --thing-name (thingName)")]
+    ThingNameTaken,
+    /// The store cannot now.
+    #[error("the store is unavailable")]
+    Unavailable(String),
+    /// No such policy.
+    #[error("there is no policy called {0}: put it with `cvm policy put`")]
+    UnknownPolicy(Name),
+    /// No such profile.
+    #[error("there is no profile called {0}: add a [[profile]] to the configuration")]
+    UnknownProfile(Name),
+}
+
+impl From<StoreError> for RegisterRefusal {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(super::chain_of(&error))
+    }
+}
+
+impl From<IdError> for RegisterRefusal {
+    fn from(error: IdError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl Provisioning {
+    /// Registers a device. The same again, with the same token, changes nothing, whatever became
+    /// of the token.
+    ///
+    /// # Errors
+    /// [`RegisterRefusal`]; nothing was registered.
+    pub async fn device_register(
+        &self,
+        new: NewDevice,
+        operator: &str,
+    ) -> Result<Registered, RegisterRefusal> {
+        let now = self.ports.clock.read().now;
+        let (token, mac) = self.token_of(&new, operator);
+        let device = self.device_of(&new, mac, now)?;
+        if let Some(known) = self.ports.store.device_find(&new.serial_number).await? {
+            return self.registered_before(&new, &device, known, token, now);
+        }
+        if self.ports.policies.policy_find(&device.policy).await?.is_none() {
+            return Err(RegisterRefusal::UnknownPolicy(device.policy));
+        }
+        let event = Event {
+            at: now,
+            class: EventClass::Change,
+            kind: EventKind::DeviceRegistered,
+            serial_number: device.serial_number.clone(),
+            certificate: None,
+            attempt: None,
+            actor: Actor::Operator(operator.to_owned()),
+            detail: format!("thing {}, policy {}", device.thing_name, device.policy),
+        };
+        let change = Change {
+            device: device.clone(),
+            certificates: Vec::new(),
+            key: None,
+            thing: None,
+            events: vec![event],
+        };
+        match self.ports.store.device_commit(change).await {
+            Ok(()) => {
+                Ok(Registered { device: Device { version: 1, ..device }, token, is_new: true })
+            }
+            Err(CommitError::ThingNameTaken) => Err(RegisterRefusal::ThingNameTaken),
+            Err(CommitError::Conflict | CommitError::KeyOwned) => {
+                // Somebody else registered it at the same moment; perhaps just like this.
+                match self.ports.store.device_find(&new.serial_number).await? {
+                    Some(known) => self.registered_before(&new, &device, known, token, now),
+                    None => Err(RegisterRefusal::AlreadyExists),
+                }
+            }
+            Err(error @ CommitError::Unavailable(_)) => {
+                Err(RegisterRefusal::Unavailable(super::chain_of(&error)))
+            }
+        }
+    }
+
+    /// The token if it is made here, and its keyed hash.
+    fn token_of(&self, new: &NewDevice, operator: &str) -> (Option<Token>, TokenMac) {
+        let Ports { secrets, entropy, .. } = &self.ports;
+        let mac = |token: &Token| secrets.token_mac(new.serial_number.as_str(), token);
+        let made = match &new.token {
+            NewToken::Brought(token) => return (None, mac(token)),
+            NewToken::Derived(key) => secrets.token_derive(operator, key, &new.serial_number),
+            NewToken::Random => Token::generate(&**entropy),
+        };
+        let made_mac = mac(&made);
+        (Some(made), made_mac)
+    }
+
+    /// The record that `new` asks for.
+    fn device_of(
+        &self,
+        new: &NewDevice,
+        mac: TokenMac,
+        now: Timestamp,
+    ) -> Result<Device, RegisterRefusal> {
+        let thing_name = match &new.thing_name {
+            Some(name) => name.clone(),
+            None => ThingName::for_serial(&new.serial_number)?,
+        };
+        let profile_name = match &new.profile {
+            Some(name) => name.clone(),
+            None => Profiles::DEFAULT.parse()?,
+        };
+        let Some(profile) = self.profiles.find(&profile_name) else {
+            return Err(RegisterRefusal::UnknownProfile(profile_name));
+        };
+        let policy = match &new.policy {
+            Some(name) => name.clone(),
+            None => DEFAULT_POLICY.parse()?,
+        };
+        let expires = new.token_expires.unwrap_or_else(|| now.plus(profile.token_life));
+        let token = TokenRecord { generation: 1, mac, expires, state: TokenState::Unused };
+        Ok(Device {
+            serial_number: new.serial_number.clone(),
+            thing_name,
+            policy,
+            profile: profile_name,
+            attributes: new.attributes.clone(),
+            roads: vec![Road::Vend],
+            created_at: now,
+            disabled: false,
+            deleted_at: None,
+            tokens: vec![token],
+            live: Vec::new(),
+            sealed: None,
+            version: 0,
+        })
+    }
+
+    /// The answer where the serial number is registered already: the same again changes nothing.
+    fn registered_before(
+        &self,
+        new: &NewDevice,
+        asked: &Device,
+        mut known: Device,
+        token: Option<Token>,
+        now: Timestamp,
+    ) -> Result<Registered, RegisterRefusal> {
+        if known.deleted_at.is_some() {
+            return Err(RegisterRefusal::DeviceDeleted);
+        }
+        let macs = known.tokens.iter().map(|token| &token.mac);
+        let slot = asked.newest_token().and_then(|t| slot_of(&t.mac, macs, &*self.ports.entropy));
+        let is_same_token = slot.is_some();
+        let is_same_expiry = new.token_expires.is_none_or(|expires| {
+            slot.and_then(|slot| known.tokens.get(slot)).is_some_and(|t| t.expires == expires)
+        });
+        let is_same = is_same_token
+            && is_same_expiry
+            && known.thing_name == asked.thing_name
+            && known.policy == asked.policy
+            && known.profile == asked.profile
+            && known.attributes == asked.attributes;
+        let is_late = token.is_some() && now > known.created_at.plus(TOKEN_REPEATABLE);
+        if !is_same || is_late {
+            return Err(RegisterRefusal::AlreadyExists);
+        }
+        // Nothing is written here: what settling ended is judged again at every read.
+        let _ended = known.settle(now);
+        Ok(Registered { device: known, token, is_new: false })
+    }
+}

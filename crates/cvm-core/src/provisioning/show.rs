@@ -1,0 +1,79 @@
+//! What operators are shown: records as of now, whoever has swept or not.
+
+use super::{Provisioning, confirm::settle_holding};
+use crate::certificate::{CertificateRecord, CertificateState};
+use crate::device::Device;
+use crate::id::{CertificateId, SerialNumber};
+use crate::ports::StoreError;
+
+/// A device and every certificate it ever had, oldest first, each with its state now.
+#[derive(Clone, Debug)]
+pub struct DeviceShown {
+    /// The record, settled.
+    pub device: Device,
+    /// Its certificates.
+    pub certificates: Vec<CertificateShown>,
+}
+
+/// A certificate with its state now.
+#[derive(Clone, Debug)]
+pub struct CertificateShown {
+    /// The row.
+    pub record: CertificateRecord,
+    /// Where it stands now.
+    pub state: CertificateState,
+}
+
+impl Provisioning {
+    /// The device called `serial`, as of now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn device_show(
+        &self,
+        serial: &SerialNumber,
+    ) -> Result<Option<DeviceShown>, StoreError> {
+        let Some(mut device) = self.ports.store.device_find(serial).await? else {
+            return Ok(None);
+        };
+        let now = self.ports.clock.read().now;
+        let mut ended = device.settle(now);
+        let unproven: Vec<_> = device
+            .live
+            .iter()
+            .filter(|live| live.state == CertificateState::Unconfirmed)
+            .map(|live| live.key)
+            .collect();
+        for key in unproven {
+            let owner = self.ports.store.key_owner(&key).await?;
+            if owner.is_some_and(|owner| owner != *serial) {
+                ended.extend(device.lose_key(&key));
+            }
+        }
+        let rows = self.ports.catalogue.certificates_of(serial).await?;
+        let shown = rows.into_iter().map(|record| {
+            let live = device.live_by_id(&record.id).map(|live| live.state);
+            let ended = ended.iter().find(|ended| ended.id == record.id).map(|ended| ended.state);
+            let state = live.or(ended).unwrap_or(record.state);
+            CertificateShown { record, state }
+        });
+        let certificates = shown.collect();
+        Ok(Some(DeviceShown { device, certificates }))
+    }
+
+    /// The certificate called `id`, as of now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn certificate_show(
+        &self,
+        id: &CertificateId,
+    ) -> Result<Option<CertificateShown>, StoreError> {
+        let Some(holding) = self.ports.store.holding_find(id).await? else {
+            return Ok(None);
+        };
+        let record = holding.certificate.clone();
+        let (state, ..) = settle_holding(holding, self.ports.clock.read().now);
+        Ok(Some(CertificateShown { record, state }))
+    }
+}

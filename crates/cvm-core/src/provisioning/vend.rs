@@ -1,0 +1,286 @@
+//! Vending: a device shows serial number and token and gets its certificate.
+//!
+//! The order of the checks is the protocol's section 2, and is what makes every kind of no look
+//! and cost the same from outside. See docs/ISSUANCE.md for the steps and why in this order.
+
+mod answer;
+mod key;
+
+use std::sync::Arc;
+
+use self::key::{Vending, raise_burnt_alarm};
+use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Trace};
+use crate::attempt::{Act, StepName};
+use crate::certificate::CertificateRecord;
+use crate::decision::{self, Admission, Decision, Denial};
+use crate::device::{Binding, Device, Ended, TokenState};
+use crate::id::SerialNumber;
+use crate::journal::EventKind;
+use crate::key::{KeyAlgorithm, PrivateKey};
+use crate::ports::{CarryOutError, Chain, ClockReading, IssueOrder};
+use crate::profile::Profile;
+use crate::token::{Token, slot_of};
+
+/// What a device sends.
+#[derive(Debug)]
+pub struct VendRequest {
+    /// As it was sent, whatever it is.
+    pub serial_number: String,
+    /// As it was sent, whatever it is.
+    pub token: Token,
+    /// Whose key is to be certified.
+    pub ask: Ask,
+}
+
+/// Whose key is to be certified.
+#[derive(Debug)]
+pub enum Ask {
+    /// The device's, by this certificate request in PEM.
+    Csr(String),
+    /// One that the server makes.
+    ServerKey(KeyAlgorithm),
+}
+
+/// What a device gets.
+#[derive(Debug)]
+pub struct Vended {
+    /// The certificate.
+    pub certificate: CertificateRecord,
+    /// What goes with it.
+    pub chain: Arc<Chain>,
+    /// The private key, if it was made here.
+    pub private_key: Option<PrivateKey>,
+    /// Whether it was issued now, or answered again.
+    pub is_new: bool,
+}
+
+/// How one decision ended: with an answer, or because the record moved.
+enum Outcome {
+    Answered(Box<Vended>),
+    Moved,
+}
+
+/// A decision's record: settled, with what settling ended.
+struct Settled<'a> {
+    device: Device,
+    ended: Vec<Ended>,
+    slot: usize,
+    profile: &'a Profile,
+}
+
+impl Provisioning {
+    /// Vends: authenticates, checks, decides, carries out.
+    ///
+    /// The follow-up must run after the answer has left.
+    pub async fn vend(
+        &self,
+        request: VendRequest,
+        caller: &Caller,
+    ) -> (Result<Vended, Refusal>, FollowUp) {
+        let reading = self.ports.clock.read();
+        let mut vending = self.begin(&request, reading);
+        let mut trace = Trace::new(Act::Vend, caller, reading.now);
+        let mut after = FollowUp::default();
+        let mac = self.ports.secrets.token_mac(&request.serial_number, &request.token);
+        for _ in 0..DECISIONS_MAX {
+            trace.restart();
+            let read = self.ports.store.device_find(&vending.serial).await;
+            let device = match read {
+                Ok(device) => device,
+                Err(error) => return (Err(Refusal::unavailable(&error)), FollowUp::default()),
+            };
+            let tokens = device.iter().flat_map(|device| &device.tokens);
+            let slot = slot_of(&mac, tokens.map(|token| &token.mac), &*self.ports.entropy);
+            let Some(device) = device else {
+                let denial = Refusal::AccessDenied(Denial::UnknownSerialNumber);
+                return (Err(denial), trace.unknown());
+            };
+            let decided = self.vend_once(&mut vending, device, slot, &mut trace, &mut after).await;
+            match decided {
+                Ok(Outcome::Moved) => {}
+                Ok(Outcome::Answered(vended)) => {
+                    let outcome = if vended.is_new { "issued" } else { "answered-again" };
+                    return (Ok(*vended), trace.follow_up(vending.serial, outcome, ""));
+                }
+                Err(refusal) => {
+                    let noted = trace.follow_up(vending.serial, refusal.slug(), refusal.reason());
+                    return (Err(refusal), FollowUp { attempt: noted.attempt, ..after });
+                }
+            }
+        }
+        let refusal = Refusal::contended();
+        (Err(refusal.clone()), trace.follow_up(vending.serial, refusal.slug(), ""))
+    }
+
+    /// What every decision of a request needs, its CSR read with the errors held back.
+    fn begin<'a>(&self, request: &'a VendRequest, reading: ClockReading) -> Vending<'a> {
+        let (csr, algorithm) = match &request.ask {
+            Ask::Csr(pem) => (Some(self.ports.issuer.csr_parse(pem)), KeyAlgorithm::default()),
+            Ask::ServerKey(algorithm) => (None, *algorithm),
+        };
+        Vending {
+            serial: request.serial_number.parse().unwrap_or_else(|_| SerialNumber::nobody()),
+            token: &request.token,
+            csr,
+            algorithm,
+            reading,
+            key: None,
+            has_spent: false,
+        }
+    }
+
+    /// One decision on the record as it was read.
+    async fn vend_once(
+        &self,
+        vending: &mut Vending<'_>,
+        mut device: Device,
+        slot: Option<usize>,
+        trace: &mut Trace<'_>,
+        after: &mut FollowUp,
+    ) -> Result<Outcome, Refusal> {
+        let now = vending.reading.now;
+        let ended = device.settle(now);
+        trace.passed(StepName::SerialNumber, format!("registered {}", device.created_at));
+        let (admission, slot) = admit(&device, slot, trace)?;
+        let profile = self.profiles.find_or_default(&device.profile);
+        if admission == Admission::Open {
+            self.spend_once(vending, trace)?;
+        }
+        self.check_key(vending, admission, profile, trace, after)?;
+        let mut settled = Settled { device, ended, slot, profile };
+        match self.decide(vending, &mut settled).await? {
+            Decision::Issue => self.issue(vending, settled, trace).await,
+            Decision::Answer(id) => {
+                trace.passed(StepName::Decision, "the same key: the same certificate");
+                self.answer(&id, None).await
+            }
+            Decision::ReplayKey(id) => self.replay(vending, settled, &id, trace).await,
+            Decision::AnotherKey { bound } => {
+                let evidence = format!("the token is bound to key {bound}");
+                trace.refused(StepName::Decision, evidence.clone());
+                let kind = EventKind::AnotherKeyRefused;
+                after.events.push(trace.alarm(kind, &vending.serial, evidence));
+                Err(Refusal::AlreadyIssued)
+            }
+            Decision::Deny { alarm } => {
+                trace.refused(StepName::Decision, "the token is burnt, and the key is another");
+                if alarm {
+                    raise_burnt_alarm(vending, trace, after);
+                }
+                Err(Refusal::AccessDenied(Denial::TokenBurntByConfirmation))
+            }
+        }
+    }
+
+    /// Decides; where the token is bound to a key, asks first whether another device has proven
+    /// that key, which takes it from this one.
+    async fn decide(
+        &self,
+        vending: &Vending<'_>,
+        settled: &mut Settled<'_>,
+    ) -> Result<Decision, Refusal> {
+        if let Some(Binding { key, .. }) = bound_key(&settled.device, settled.slot) {
+            let owner = self.ports.store.key_owner(&key).await;
+            let owner = owner.map_err(|error| Refusal::unavailable(&error))?;
+            if owner.is_some_and(|owner| owner != vending.serial) {
+                settled.ended.extend(settled.device.lose_key(&key));
+            }
+        }
+        let asked = vending.asked();
+        let Settled { device, slot, profile, .. } = &*settled;
+        Ok(decision::decide(device, *slot, asked, profile, vending.reading.now))
+    }
+
+    fn spend_once(&self, vending: &mut Vending<'_>, trace: &mut Trace<'_>) -> Result<(), Refusal> {
+        if std::mem::replace(&mut vending.has_spent, true) {
+            return Ok(());
+        }
+        self.spend(&vending.serial, vending.reading.now).inspect_err(|refusal| {
+            trace.refused(StepName::Limit, refusal.to_string());
+        })
+    }
+
+    /// Issues: only here is anything signed.
+    async fn issue(
+        &self,
+        vending: &mut Vending<'_>,
+        settled: Settled<'_>,
+        trace: &mut Trace<'_>,
+    ) -> Result<Outcome, Refusal> {
+        trace.passed(StepName::Decision, "issue");
+        self.require_trusted_clock(vending.reading).inspect_err(|_| {
+            trace.refused(StepName::Clock, "the server's clock is not to be trusted");
+        })?;
+        let Settled { device, ended, slot, profile } = settled;
+        let made = self.key_of(vending).await?;
+        if self.ports.issuer.owns_key(&made.identity) {
+            trace.refused(StepName::Record, "the key is one of the server's own");
+            return Err(Refusal::KeyNotAcceptable);
+        }
+        let order = IssueOrder {
+            server_made: self.seal(vending, &device, profile),
+            device,
+            ended,
+            slot,
+            key: &made,
+            profile,
+            at: vending.reading.now,
+            attempt: trace.caller.attempt,
+            actor: trace.caller.actor(),
+        };
+        match self.ports.platform.certificate_issue(order).await {
+            Ok(certificate) => {
+                trace.passed(StepName::Record, format!("certificate {}", certificate.id));
+                let private_key = vending.take_private_key();
+                self.vended(certificate, private_key, true)
+            }
+            Err(CarryOutError::Conflict) => Ok(Outcome::Moved),
+            Err(CarryOutError::KeyOwned) => {
+                trace.refused(StepName::Record, "another device has proven this key");
+                Err(Refusal::KeyNotAcceptable)
+            }
+            Err(error @ (CarryOutError::Bug(_) | CarryOutError::Unavailable(_))) => {
+                trace.refused(StepName::Record, "signer or store could not");
+                Err(Refusal::unavailable(&error))
+            }
+        }
+    }
+}
+
+fn admit(
+    device: &Device,
+    slot: Option<usize>,
+    trace: &mut Trace<'_>,
+) -> Result<(Admission, usize), Refusal> {
+    match (decision::admit(device, slot), slot) {
+        (Ok(admission), Some(slot)) => {
+            let state = device.tokens.get(slot).map_or("", |token| token.state.as_str());
+            trace.passed(StepName::Token, state);
+            Ok((admission, slot))
+        }
+        (Err(denial @ (Denial::DeviceDeleted | Denial::DeviceDisabled)), _) => {
+            trace.passed(StepName::Token, "known");
+            trace.refused(StepName::Device, denial.as_str());
+            Err(Refusal::AccessDenied(denial))
+        }
+        (Err(denial), _) => {
+            trace.refused(StepName::Token, denial.as_str());
+            Err(Refusal::AccessDenied(denial))
+        }
+        (Ok(_), None) => Err(Refusal::AccessDenied(Denial::WrongToken)),
+    }
+}
+
+/// The key that the token in `slot` is bound to, where it obtained something nobody has used yet.
+fn bound_key(device: &Device, slot: usize) -> Option<Binding> {
+    match device.tokens.get(slot).map(|token| &token.state) {
+        Some(TokenState::Used { bound, .. }) => *bound,
+        Some(
+            TokenState::BurntByConfirmation
+            | TokenState::BurntByOperator
+            | TokenState::Expired
+            | TokenState::Unused,
+        )
+        | None => None,
+    }
+}

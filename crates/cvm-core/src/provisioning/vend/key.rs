@@ -1,0 +1,158 @@
+//! The key of a request: the device's, checked once, or one that is made here, once.
+
+use super::{FollowUp, Provisioning, Refusal, Trace};
+use crate::attempt::StepName;
+use crate::decision::{Admission, Asked, Denial};
+use crate::device::{Device, SealedKey};
+use crate::id::{CertificateId, KeyIdentity, SerialNumber};
+use crate::journal::EventKind;
+use crate::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey, UncheckedCsr};
+use crate::ports::ClockReading;
+use crate::profile::Profile;
+use crate::token::Token;
+
+/// A key of this request: checked or made once, however often the decision is made afresh.
+pub(super) enum Key {
+    Device(CheckedCsr),
+    Made { algorithm: KeyAlgorithm, private: PrivateKey, public: PublicKey },
+}
+
+/// The request with what is computed once for all its decisions.
+pub(super) struct Vending<'a> {
+    pub(super) serial: SerialNumber,
+    pub(super) token: &'a Token,
+    pub(super) csr: Option<Result<UncheckedCsr, CsrError>>,
+    pub(super) algorithm: KeyAlgorithm,
+    pub(super) reading: ClockReading,
+    pub(super) key: Option<Key>,
+    pub(super) has_spent: bool,
+}
+
+impl Provisioning {
+    /// The CSR's errors, its signature and its key's strength, once the token is known to be right.
+    pub(super) fn check_key(
+        &self,
+        vending: &mut Vending<'_>,
+        admission: Admission,
+        profile: &Profile,
+        trace: &mut Trace<'_>,
+        after: &mut FollowUp,
+    ) -> Result<(), Refusal> {
+        let burnt = Refusal::AccessDenied(Denial::TokenBurntByConfirmation);
+        let Some(parsed) = &vending.csr else {
+            return match admission {
+                Admission::Burnt => {
+                    trace.refused(StepName::Csr, "none came, and the token is burnt");
+                    raise_burnt_alarm(vending, trace, after);
+                    Err(burnt)
+                }
+                Admission::Open if !profile.server_keys => {
+                    trace.refused(StepName::Csr, "none came, and the profile has no server_keys");
+                    Err(Refusal::CsrRequired)
+                }
+                Admission::Open => Ok(()),
+            };
+        };
+        if vending.key.is_none() {
+            let checked = match parsed {
+                Ok(csr) => self.ports.issuer.csr_check(csr),
+                Err(error) => Err(error.clone()),
+            };
+            match (checked, admission) {
+                (Ok(csr), _) => vending.key = Some(Key::Device(csr)),
+                (Err(error), Admission::Open) => {
+                    trace.refused(StepName::Csr, error.to_string());
+                    return Err(error.into());
+                }
+                (Err(error), Admission::Burnt) => {
+                    trace.refused(StepName::Csr, error.to_string());
+                    return Err(burnt);
+                }
+            }
+        }
+        trace.passed(StepName::Csr, vending.key_evidence());
+        Ok(())
+    }
+
+    /// The key to certify: the device's, or one that is made now, once.
+    pub(super) async fn key_of(&self, vending: &mut Vending<'_>) -> Result<PublicKey, Refusal> {
+        if vending.key.is_none() {
+            let algorithm = vending.algorithm;
+            let made = self.ports.key_maker.key_make(algorithm).await;
+            let (private, public) = made.map_err(|error| Refusal::unavailable(&error))?;
+            vending.key = Some(Key::Made { algorithm, private, public });
+        }
+        vending.public_key().cloned().ok_or(Refusal::CsrRequired)
+    }
+
+    /// The made key sealed, before anything is issued with it.
+    pub(super) fn seal(
+        &self,
+        vending: &Vending<'_>,
+        device: &Device,
+        profile: &Profile,
+    ) -> Option<(KeyAlgorithm, SealedKey)> {
+        let Some(Key::Made { algorithm, private, public }) = &vending.key else {
+            return None;
+        };
+        let (salt, ciphertext) = self.ports.secrets.private_key_seal(
+            vending.token,
+            &device.serial_number,
+            &public.identity,
+            private,
+        );
+        let sealed = SealedKey {
+            // The platform fills in the id once there is one.
+            certificate: CertificateId([0; 32]),
+            salt,
+            ciphertext,
+            until: vending.reading.now.plus(profile.key_replay),
+            replays: 0,
+        };
+        Some((*algorithm, sealed))
+    }
+}
+
+impl Vending<'_> {
+    pub(super) fn asked(&self) -> Asked<'_> {
+        match &self.key {
+            Some(Key::Device(csr)) => Asked::DeviceKey(&csr.key.identity),
+            Some(Key::Made { algorithm, .. }) => Asked::ServerKey(*algorithm),
+            None => Asked::ServerKey(self.algorithm),
+        }
+    }
+
+    pub(super) fn public_key(&self) -> Option<&PublicKey> {
+        match &self.key {
+            Some(Key::Device(csr)) => Some(&csr.key),
+            Some(Key::Made { public, .. }) => Some(public),
+            None => None,
+        }
+    }
+
+    pub(super) fn key_identity(&self) -> Option<KeyIdentity> {
+        self.public_key().map(|key| key.identity)
+    }
+
+    pub(super) fn key_evidence(&self) -> String {
+        self.key_identity().map_or_else(String::new, |key| format!("key {key}"))
+    }
+
+    pub(super) fn take_private_key(&mut self) -> Option<PrivateKey> {
+        match self.key.take() {
+            Some(Key::Made { private, .. }) => Some(private),
+            Some(Key::Device(_)) | None => None,
+        }
+    }
+}
+
+/// A burnt token came with a key that is not the current one's: an alarm, unless the key turns
+/// out to be a former one of this device.
+pub(super) fn raise_burnt_alarm(vending: &Vending<'_>, trace: &Trace<'_>, after: &mut FollowUp) {
+    let kind = EventKind::BurntTokenShown;
+    let event = trace.alarm(kind, &vending.serial, vending.key_evidence());
+    match vending.key_identity() {
+        Some(key) => after.alarm_unless_own = Some((key, event)),
+        None => after.events.push(event),
+    }
+}

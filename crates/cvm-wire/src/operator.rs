@@ -1,0 +1,195 @@
+//! The operator API: devices, certificates, policies, attempts, journal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::SecretText;
+
+/// A page of any list.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct List<T> {
+    /// The items, in order of their key.
+    pub items: Vec<T>,
+    /// What to send as `cursor` for the next page; `null` at the end.
+    pub cursor: Option<String>,
+}
+
+/// A device.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// The manufacturer's number.
+    pub serial_number: String,
+    /// The registry entry it is bound to.
+    pub thing_name: String,
+    /// What it may do.
+    pub policy: String,
+    /// By which rules it gets certificates.
+    pub profile: String,
+    /// What its operator says of it.
+    pub attributes: BTreeMap<String, String>,
+    /// By which roads it may come to its first certificate.
+    pub roads: Vec<String>,
+    /// `registered`, `issued`, `active` or `deleted`.
+    pub state: String,
+    /// Whether nothing is accepted from it.
+    pub disabled: bool,
+    /// `unused`, `used`, `burnt` or `expired`.
+    pub token_state: String,
+    /// Until when the token may wait for its first issue.
+    pub token_expires: String,
+    /// Its certificates, oldest first.
+    pub certificates: Vec<CertificateBrief>,
+    /// When it was registered.
+    pub created_at: String,
+    /// Counts the changes of the record.
+    pub version: u64,
+    /// The token, only in the answer that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretText>,
+}
+
+/// A certificate of a device.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateBrief {
+    /// 64 hexadecimal digits.
+    pub certificate_id: String,
+    /// `unconfirmed`, `current`, `candidate`, `retiring`, `superseded`, `dropped`, `revoked` or
+    /// `expired`.
+    pub state: String,
+}
+
+/// The body of `POST /v1/devices`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewDevice {
+    /// The manufacturer's number.
+    pub serial_number: String,
+    /// A token that the operator brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretText>,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<String>,
+    /// The registry entry it is to be bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thing_name: Option<String>,
+    /// What it may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// By which rules it gets certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// What its operator says of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificate {
+    /// 64 hexadecimal digits.
+    pub certificate_id: String,
+    /// The X.509 serial number, hexadecimal.
+    pub certificate_serial: String,
+    /// The device.
+    pub serial_number: String,
+    /// The registry entry it is bound to.
+    pub thing_name: String,
+    /// Where it stands.
+    pub state: String,
+    /// The road by which it came.
+    pub origin: String,
+    /// As in the certificate.
+    pub not_before: String,
+    /// As in the certificate.
+    pub not_after: String,
+    /// When it was first used.
+    pub confirmed_at: Option<String>,
+    /// When it was revoked, or another took its place.
+    pub revoked_at: Option<String>,
+    /// Why, as RFC 5280 names it.
+    pub reason: Option<String>,
+    /// PEM.
+    pub certificate: String,
+}
+
+/// A policy.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// An AWS IoT policy document.
+    pub document: Value,
+    /// When it was last put.
+    pub updated_at: String,
+}
+
+/// One request of a device, told step by step.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// The code that the answer carried.
+    pub attempt: String,
+    /// When it was decided.
+    pub at: String,
+    /// The device.
+    pub serial_number: String,
+    /// Where it came from.
+    pub address: String,
+    /// `vend` or `confirm`.
+    pub act: String,
+    /// `issued`, `answered-again`, `confirmed`, or the slug of the refusal.
+    pub outcome: String,
+    /// Which of several reasons for one slug; may be empty.
+    pub reason: String,
+    /// In order; the last one decided.
+    pub steps: Vec<Step>,
+    /// What happened, in words.
+    pub meaning: String,
+    /// What to do next.
+    pub cure: String,
+}
+
+/// A check and how it went.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Which check.
+    pub name: String,
+    /// Whether the request passed it.
+    pub passed: bool,
+    /// The evidence; may be empty.
+    pub evidence: String,
+}
+
+/// A row of the journal.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalRow {
+    /// Which process wrote it.
+    pub writer: String,
+    /// Its number among that process's rows.
+    pub number: u64,
+    /// When it happened.
+    pub at: String,
+    /// `change`, `decision`, `alarm` or `void`.
+    pub class: String,
+    /// What happened.
+    pub kind: String,
+    /// To which device.
+    pub serial_number: String,
+    /// With which certificate.
+    pub certificate_id: Option<String>,
+    /// In which request.
+    pub attempt: Option<String>,
+    /// By whom.
+    pub actor: String,
+    /// What else there is to know.
+    pub detail: String,
+}

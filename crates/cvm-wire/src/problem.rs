@@ -1,0 +1,30 @@
+//! RFC 9457 problem documents.
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a problem document.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// A refusal, for programs and people.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// `/problems/<slug>`: stable, to be compared.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The slug in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// The code to hand to support, such as `K7QF2-M8WXA`.
+    pub attempt: String,
+}
+
+impl Problem {
+    /// The last part of the type.
+    #[must_use]
+    pub fn slug(&self) -> &str {
+        self.kind.rsplit('/').next().unwrap_or_default()
+    }
+}
