@@ -77,8 +77,11 @@ impl<K: Eq + Hash> RateLimit<K> {
                 return;
             }
         }
+        // Whoever goes on asking waits longer, and never longer than twice the span: a thief must
+        // not be able to lock a device out for good.
+        let latest = now.saturating_add(micros_of(self.rate.per).saturating_mul(2));
         let recovered_at = self.recovered_at.entry(key).or_insert(now);
-        *recovered_at = (*recovered_at).max(now) + step;
+        *recovered_at = (*recovered_at).max(now).saturating_add(step).min(latest);
     }
 
     fn step(&self) -> i64 {
@@ -122,6 +125,15 @@ mod tests {
             limit.count("a", Timestamp(0));
         }
         assert_eq!(limit.wait(&"a", Timestamp(0)), Some(Span(3 * 360)));
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_span_and_one_step() {
+        let mut limit = limit(9);
+        for _ in 0..10_000 {
+            limit.count("a", Timestamp(0));
+        }
+        assert_eq!(limit.wait(&"a", Timestamp(0)), Some(Span(3_600 + 360)));
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub enum TokenError {
     /// Too short or too long.
     #[error("a token has 16 to 256 characters")]
     Length,
-    /// Control characters or spaces at the ends.
-    #[error("a token has visible ASCII characters only")]
+    /// Control characters, which no label and no file's first line can hold.
+    #[error("a token has no control characters")]
     Characters,
 }
 
@@ -67,19 +67,19 @@ impl Token {
     /// A token that an operator brings.
     ///
     /// # Errors
-    /// [`TokenError`] where it is not 16 to 256 visible ASCII characters, or starts with `cvm1-`
-    /// and fails the check.
+    /// [`TokenError`] where it has not 16 to 256 characters, none of them a control character, or
+    /// starts with `cvm1-` and fails the check.
     pub fn brought(text: Zeroizing<String>) -> Result<Self, TokenError> {
-        if !(16..=256).contains(&text.len()) {
+        if !(16..=256).contains(&text.chars().count()) {
             return Err(TokenError::Length);
         }
-        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        if text.chars().any(char::is_control) {
             return Err(TokenError::Characters);
         }
         if let Some(rest) = text.strip_prefix(PREFIX) {
             let is_whole = rest.len() == RANDOM_CHARACTERS + CHECK_CHARACTERS;
-            let (body, check) = text.split_at(text.len() - CHECK_CHARACTERS);
-            if !is_whole || *check_characters(body) != *check {
+            let parts = text.split_at_checked(text.len() - CHECK_CHARACTERS);
+            if !is_whole || parts.is_none_or(|(body, check)| *check_characters(body) != *check) {
                 return Err(TokenError::Check);
             }
         }
@@ -187,8 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn a_brought_token_has_16_to_256_visible_characters() {
+    fn a_brought_token_has_16_to_256_characters_and_no_control_characters() {
         assert!(brought(&"a".repeat(16)).is_ok());
+        assert!(brought(&"é ".repeat(128)).is_ok());
+        assert_eq!(brought(&format!("cvm1-{}", "é".repeat(15))).unwrap_err(), TokenError::Check);
         assert!(brought(&"a".repeat(256)).is_ok());
         assert_eq!(brought(&"a".repeat(15)).unwrap_err(), TokenError::Length);
         assert_eq!(brought(&"a".repeat(257)).unwrap_err(), TokenError::Length);

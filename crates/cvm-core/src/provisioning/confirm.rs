@@ -122,6 +122,8 @@ pub(super) fn settle_holding(
     let state = match (device.live_by_id(&certificate.id), ended.iter().find(is_this)) {
         (Some(live), _) => live.state,
         (None, Some(ended)) => ended.state,
+        // A record that lost sight of a certificate does not let it in.
+        (None, None) if certificate.state.is_live() => CertificateState::Superseded,
         (None, None) => certificate.state,
     };
     (state, device, ended)

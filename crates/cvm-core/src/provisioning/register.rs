@@ -115,6 +115,10 @@ impl Provisioning {
         if let Some(known) = self.ports.store.device_find(&new.serial_number).await? {
             return self.registered_before(&new, &device, known, token, now);
         }
+        if new.token_expires.is_some_and(|expires| expires < now) {
+            let what = "tokenExpires is in the past: the token could never be used";
+            return Err(RegisterRefusal::Invalid(String::from(what)));
+        }
         if self.ports.policies.policy_find(&device.policy).await?.is_none() {
             return Err(RegisterRefusal::UnknownPolicy(device.policy));
         }
