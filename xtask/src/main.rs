@@ -1,0 +1,55 @@
+//! The only entrance of the project: `cargo xtask COMMAND`, one file per command.
+//!
+//! It needs nothing installed beyond Rust; what tests need from others `test` installs, and says so.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool speaks on its terminal"
+)]
+
+mod check;
+mod deny;
+mod doc;
+mod process;
+mod run;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  check       formatting, lints and tidy; no test runs
+  deny        cargo-deny: advisories, bans, licences, sources (needs a network)
+  doc         the documentation of all crates, warnings denied
+  run [ARGS]  the server on loopback: `cvm dev ARGS`
+  test        everything CI runs; installs what tests need, and says which
+  tidy        the rules of this repository that no other tool checks
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["check"] => check::check(),
+        ["deny"] => deny::deny(),
+        ["doc"] => doc::doc(),
+        ["run", rest @ ..] => run::run(rest),
+        ["test"] => test::test(),
+        ["tidy"] => tidy::tidy(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
