@@ -1,0 +1,143 @@
+//! [`LocalIssuer`]: the `Issuer` port over the `devices` CA whose key this process holds.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cvm_core::certificate::IssuerId;
+use cvm_core::id::{CertificateId, KeyIdentity};
+use cvm_core::key::{CheckedCsr, CsrError, UncheckedCsr};
+use cvm_core::ports::{Chain, Issuer, IssuerError, LeafTemplate, SignedLeaf};
+use cvm_core::time::Timestamp;
+use parking_lot::RwLock;
+
+use crate::ca::{Authority, CaCertificate, public_key_of};
+use crate::error::PkiError;
+use crate::key::{SubjectKey, sha256};
+use crate::lint::Profile;
+use crate::weak::RsaJudge;
+use crate::{csr, profile};
+
+/// Signs with the newest `devices` CA, and knows the chains of all of them.
+#[derive(Debug)]
+pub struct LocalIssuer {
+    authority: Authority,
+    /// What stands before `<shard>.crl` in each leaf's distribution point.
+    crl_base: String,
+    chain: Arc<Chain>,
+    trust_bundle: Arc<str>,
+    judge: RsaJudge,
+    /// Keys that are the server's own; the listeners' change with each renewal.
+    own_keys: RwLock<HashSet<KeyIdentity>>,
+}
+
+impl LocalIssuer {
+    pub(crate) fn new(authority: Authority, root: &CaCertificate, crl_url: &str) -> Self {
+        let root = root.pem();
+        Self {
+            crl_base: profile::crl_base(crl_url, &authority.certificate.id.0),
+            chain: Arc::new(Chain {
+                intermediate: authority.certificate.pem(),
+                root: root.clone(),
+            }),
+            trust_bundle: root.into(),
+            judge: RsaJudge::new(),
+            own_keys: RwLock::default(),
+            authority,
+        }
+    }
+
+    /// The CA that signs now.
+    #[must_use]
+    pub fn issuer_id(&self) -> IssuerId {
+        self.authority.certificate.id
+    }
+
+    /// The CA certificates under which a device's certificate may stand, DER: what a listener that
+    /// takes client certificates trusts, and nothing above them.
+    #[must_use]
+    pub fn client_anchors(&self) -> Vec<Vec<u8>> {
+        vec![self.authority.certificate.der.clone()]
+    }
+
+    /// From now on no device may use the key of this certificate (DER): it is one of ours.
+    ///
+    /// # Errors
+    /// [`PkiError::Certificate`] where it is none, or has a kind of key that no device could have.
+    pub fn own_key_add(&self, certificate: &[u8]) -> Result<(), PkiError> {
+        let key = public_key_of("a certificate of the server", certificate)?;
+        self.own_keys.write().insert(key.public_key().identity);
+        Ok(())
+    }
+
+    fn sign(&self, template: &LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError> {
+        let not_after = self.authority.cut(template.not_after);
+        if template.not_before >= not_after {
+            let ends = self.authority.certificate.not_after;
+            return Err(IssuerError::Unavailable(format!(
+                "the certificate would end before it begins; the devices CA ends at {ends}"
+            )));
+        }
+        let serial = profile::serial_number();
+        let key = SubjectKey::of_judged(template.key)
+            .map_err(|error| IssuerError::Bug(error.to_string()))?;
+        let der = profile::leaf(template, &serial, not_after, &self.crl_base)
+            .and_then(|params| self.authority.certify(params, &key, Profile::Leaf))
+            .map_err(refusal)?;
+        Ok(SignedLeaf {
+            id: CertificateId(sha256(&der)),
+            certificate_serial: serial.to_vec(),
+            issuer: self.authority.certificate.id,
+            not_before: template.not_before,
+            not_after,
+            der,
+        })
+    }
+}
+
+fn refusal(error: PkiError) -> IssuerError {
+    match error {
+        PkiError::Crypto(_) => IssuerError::Unavailable(error.to_string()),
+        PkiError::Certificate { .. }
+        | PkiError::File { .. }
+        | PkiError::HostName(_)
+        | PkiError::Import(_)
+        | PkiError::Lint(_)
+        | PkiError::PrivateKey(_)
+        | PkiError::Vault(_) => IssuerError::Bug(error.to_string()),
+    }
+}
+
+#[async_trait]
+impl Issuer for LocalIssuer {
+    fn csr_parse(&self, pem: &str) -> Result<UncheckedCsr, CsrError> {
+        csr::parse(pem)
+    }
+
+    fn csr_check(&self, csr: &UncheckedCsr) -> Result<CheckedCsr, CsrError> {
+        csr::check(csr, &self.judge)
+    }
+
+    async fn leaf_sign(&self, template: LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError> {
+        self.sign(&template)
+    }
+
+    fn owns_key(&self, key: &KeyIdentity) -> bool {
+        self.own_keys.read().contains(key)
+    }
+
+    fn chain(&self, issuer: &IssuerId) -> Option<Arc<Chain>> {
+        (*issuer == self.authority.certificate.id).then(|| Arc::clone(&self.chain))
+    }
+
+    fn trust_bundle(&self) -> Arc<str> {
+        Arc::clone(&self.trust_bundle)
+    }
+
+    fn not_before(&self) -> Timestamp {
+        self.authority.certificate.not_before
+    }
+}
+
+#[cfg(test)]
+mod tests;

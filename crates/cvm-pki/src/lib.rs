@@ -1,0 +1,42 @@
+//! X.509 for the vending machine: certificate requests in, certificates out, and the secrets behind
+//! both.
+//!
+//! What this crate promises about a certificate: its names come from the caller, never from the
+//! request; its key was proven and judged; its bytes passed every lint before they were signed
+//! ([`lint`]); it does not outlive its CA. It implements the ports `Issuer` ([`LocalIssuer`]),
+//! `KeyMaker` ([`KeyPool`]), `Secrets` ([`VaultSecrets`]) and `Entropy` ([`SystemEntropy`]).
+//!
+//! Reading order: [`csr`], [`key`], [`weak`] for what comes in; [`profile`], [`lint`], [`issue`]
+//! for what goes out; [`vault`], [`ca`], [`pki`], [`server`] for what is kept.
+
+mod ca;
+mod ca_key;
+mod csr;
+mod der;
+mod entropy;
+mod error;
+pub mod files;
+mod host;
+mod issue;
+mod issuer;
+mod key;
+mod key_maker;
+mod lint;
+mod oid;
+pub mod pem;
+mod pki;
+mod profile;
+mod secrets;
+mod server;
+mod signature;
+mod vault;
+mod weak;
+
+pub use entropy::SystemEntropy;
+pub use error::PkiError;
+pub use issuer::LocalIssuer;
+pub use key_maker::KeyPool;
+pub use pki::{CreateOptions, Created, ImportedCa, Pki, Renewed, VAULT_DIRECTORY, entry};
+pub use secrets::VaultSecrets;
+pub use server::{ServerIdentity, ServerOptions};
+pub use vault::{Overwrite, Passphrase, Protection, Vault, VaultError};

@@ -1,0 +1,310 @@
+//! Everything that `init` makes and `serve` loads: root, the CAs `devices` and `servers`, the
+//! server's certificate, the journal's signer, the vault's secrets.
+//!
+//! In the data directory: `root-ca.pem`; `vault/` with the sealed keys and the certificates of the
+//! CAs and of the journal; `server/` with key and certificate for TLS. The root's certificate is
+//! written last, so where it is, the rest is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cvm_core::id::hex;
+use cvm_core::key::KeyAlgorithm;
+use cvm_core::time::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::ca::{Authority, CaCertificate};
+use crate::ca_key::CaKey;
+use crate::entropy::random;
+use crate::error::PkiError;
+use crate::issuer::LocalIssuer;
+use crate::key::sha256;
+use crate::secrets::VaultSecrets;
+use crate::server::{self, ServerIdentity, ServerOptions};
+use crate::vault::{Overwrite, Vault};
+use crate::{files, pem};
+
+/// The names of the vault's entries.
+pub mod entry {
+    /// HMAC key of operators' tokens.
+    pub const ADMIN_MAC_KEY: &str = "admin-mac-key";
+    /// The key of the CA that signs devices.
+    pub const DEVICES_CA_KEY: &str = "devices-ca-key";
+    /// HMAC key by which tokens are derived from idempotency keys.
+    pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+    /// The key that signs the journal's checkpoints, P-256.
+    pub const JOURNAL_KEY: &str = "journal-key";
+    /// The vault's part of the keys under which private keys are sealed.
+    pub const REPLAY_SECRET: &str = "replay-secret";
+    /// The root's key, unless it was taken away.
+    pub const ROOT_KEY: &str = "root-key";
+    /// The key of the CA that signs our own listeners.
+    pub const SERVERS_CA_KEY: &str = "servers-ca-key";
+    /// HMAC key of devices' tokens.
+    pub const TOKEN_MAC_KEY: &str = "token-mac-key";
+}
+
+const ROOT_FILE: &str = "root-ca.pem";
+const DEVICES_FILE: &str = "vault/devices-ca.pem";
+const SERVERS_FILE: &str = "vault/servers-ca.pem";
+const JOURNAL_FILE: &str = "vault/journal.pem";
+const SERVER_DIRECTORY: &str = "server";
+/// The directory of the vault in the data directory.
+pub const VAULT_DIRECTORY: &str = "vault";
+
+/// An operator's CA, to be the `devices` CA.
+#[derive(Clone, Copy)]
+pub struct ImportedCa<'a> {
+    /// Its certificate, PEM.
+    pub certificate_pem: &'a str,
+    /// Its private key, PEM.
+    pub key_pem: &'a str,
+}
+
+impl std::fmt::Debug for ImportedCa<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ImportedCa(redacted)")
+    }
+}
+
+/// What `init` was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateOptions<'a> {
+    /// Where everything goes; it exists.
+    pub data_dir: &'a Path,
+    /// The certificate of our own listeners.
+    pub server: ServerOptions<'a>,
+    /// The CA that signs devices, where the operator brings one.
+    pub import: Option<ImportedCa<'a>>,
+    /// Where the root's key goes (PKCS #8, PEM, 0600) instead of into the vault.
+    pub root_key_out: Option<&'a Path>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What `init` made and may show.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// SHA-256 of the root's DER, lower-case hexadecimal: what devices pin.
+    pub root_fingerprint: String,
+    /// The root, PEM.
+    pub root_pem: String,
+    /// The CA that signs devices, PEM.
+    pub devices_ca_pem: String,
+    /// The CA that signs our own listeners, PEM.
+    pub servers_ca_pem: String,
+    /// The last second of the server's certificate.
+    pub server_not_after: Timestamp,
+}
+
+/// The loaded PKI.
+#[derive(Debug)]
+pub struct Pki {
+    data_dir: PathBuf,
+    root: CaCertificate,
+    servers: Authority,
+    issuer: Arc<LocalIssuer>,
+    secrets: Arc<VaultSecrets>,
+}
+
+impl Pki {
+    /// Makes everything; nothing is written before all of it could be made, and nothing that
+    /// exists is overwritten.
+    ///
+    /// # Errors
+    /// [`PkiError`] says what cannot be: a bad host name, a CA that cannot be imported, a file.
+    pub fn create(vault: &Vault, options: &CreateOptions<'_>) -> Result<Created, PkiError> {
+        let CreateOptions { data_dir, now, .. } = *options;
+        if data_dir.join(ROOT_FILE).exists() {
+            return Err(exists(data_dir.join(ROOT_FILE)));
+        }
+        let hosts = server::hosts(options.server.hostnames)?;
+        let root = Authority::create_root(now)?;
+        let servers = root.create_servers(now)?;
+        let devices = match options.import {
+            Some(ca) => Authority::import(ca.certificate_pem, ca.key_pem, now)?,
+            None => root.create_devices(now)?,
+        };
+        let identity = server::issue(&servers, &hosts, options.server.algorithm, now)?;
+        let journal = CaKey::generate(KeyAlgorithm::EcP256)?;
+        let journal_pem = pem::certificate(&root.certify_journal(&journal, now)?);
+
+        match options.root_key_out {
+            Some(path) => write_new(path, pem::private_key(&root.key.to_pkcs8()?).as_bytes())?,
+            None => put_key(vault, entry::ROOT_KEY, &root.key)?,
+        }
+        put_key(vault, entry::DEVICES_CA_KEY, &devices.key)?;
+        put_key(vault, entry::SERVERS_CA_KEY, &servers.key)?;
+        put_key(vault, entry::JOURNAL_KEY, &journal)?;
+        put_secrets(vault)?;
+        write_new(&data_dir.join(DEVICES_FILE), devices.certificate.pem().as_bytes())?;
+        write_new(&data_dir.join(SERVERS_FILE), servers.certificate.pem().as_bytes())?;
+        write_new(&data_dir.join(JOURNAL_FILE), journal_pem.as_bytes())?;
+        server::store(&data_dir.join(SERVER_DIRECTORY), &identity)?;
+        write_new(&data_dir.join(ROOT_FILE), root.certificate.pem().as_bytes())?;
+        Ok(Created {
+            root_fingerprint: fingerprint(&root.certificate),
+            root_pem: root.certificate.pem(),
+            devices_ca_pem: devices.certificate.pem(),
+            servers_ca_pem: servers.certificate.pem(),
+            server_not_after: identity.not_after,
+        })
+    }
+
+    /// Loads what [`Self::create`] made. `crl_url` is what leaves name: scheme, host and port.
+    ///
+    /// # Errors
+    /// [`PkiError`] names the file or the entry that is missing or does not fit.
+    pub fn load(data_dir: &Path, vault: &Vault, crl_url: &str) -> Result<Self, PkiError> {
+        let root = CaCertificate::read_pem("root-ca.pem", &read(&data_dir.join(ROOT_FILE))?)?;
+        root.verify_signed_by(&root, "root-ca.pem")?;
+        let servers = load_authority(data_dir, vault, SERVERS_FILE, entry::SERVERS_CA_KEY)?;
+        servers.certificate.verify_signed_by(&root, SERVERS_FILE)?;
+        let devices = load_authority(data_dir, vault, DEVICES_FILE, entry::DEVICES_CA_KEY)?;
+        // An imported one stands under another root, or is one.
+        if devices.certificate.issuer == root.name {
+            devices.certificate.verify_signed_by(&root, DEVICES_FILE)?;
+        }
+        let journal = CaCertificate::read_pem(JOURNAL_FILE, &read(&data_dir.join(JOURNAL_FILE))?)?;
+        journal.verify_signed_by(&root, JOURNAL_FILE)?;
+        let issuer = LocalIssuer::new(devices, &root, crl_url);
+        for own in [&root.der, &servers.certificate.der, &journal.der] {
+            issuer.own_key_add(own)?;
+        }
+        for own in issuer.client_anchors() {
+            issuer.own_key_add(&own)?;
+        }
+        Ok(Self {
+            data_dir: data_dir.to_owned(),
+            issuer: Arc::new(issuer),
+            secrets: Arc::new(load_secrets(vault)?),
+            root,
+            servers,
+        })
+    }
+
+    /// The `Issuer` port.
+    #[must_use]
+    pub fn issuer(&self) -> Arc<LocalIssuer> {
+        Arc::clone(&self.issuer)
+    }
+
+    /// The `Secrets` port.
+    #[must_use]
+    pub fn secrets(&self) -> Arc<VaultSecrets> {
+        Arc::clone(&self.secrets)
+    }
+
+    /// SHA-256 of the root's DER, lower-case hexadecimal.
+    #[must_use]
+    pub fn root_fingerprint(&self) -> String {
+        fingerprint(&self.root)
+    }
+
+    /// The certificate and key for TLS, re-issued first where that is due: less than a third of
+    /// the life is left, other names or another kind of key are asked for, or the files are
+    /// damaged. Returns whether it was. A timer calls this as well as the start.
+    ///
+    /// # Errors
+    /// [`PkiError`] where a new one is needed and cannot be made or written.
+    pub fn server_certificate_renew(
+        &self,
+        options: &ServerOptions<'_>,
+        now: Timestamp,
+    ) -> Result<(ServerIdentity, Renewed), PkiError> {
+        let hosts = server::hosts(options.hostnames)?;
+        let directory = self.data_dir.join(SERVER_DIRECTORY);
+        if let Ok(identity) = server::load(&directory)
+            && !server::is_due(&identity, &self.servers, &hosts, options.algorithm, now)
+        {
+            self.own_leaf(&identity)?;
+            return Ok((identity, Renewed::NotDue));
+        }
+        let identity = server::issue(&self.servers, &hosts, options.algorithm, now)?;
+        server::store(&directory, &identity)?;
+        self.own_leaf(&identity)?;
+        Ok((identity, Renewed::Reissued))
+    }
+
+    fn own_leaf(&self, identity: &ServerIdentity) -> Result<(), PkiError> {
+        identity.chain.first().map_or(Ok(()), |leaf| self.issuer.own_key_add(leaf))
+    }
+}
+
+/// What [`Pki::server_certificate_renew`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// The certificate is the one that was there.
+    NotDue,
+    /// It is a new one.
+    Reissued,
+}
+
+/// SHA-256 of a certificate's DER, lower-case hexadecimal.
+fn fingerprint(certificate: &CaCertificate) -> String {
+    hex(&sha256(&certificate.der))
+}
+
+fn load_authority(
+    data_dir: &Path,
+    vault: &Vault,
+    file: &'static str,
+    entry: &str,
+) -> Result<Authority, PkiError> {
+    let certificate = CaCertificate::read_pem(file, &read(&data_dir.join(file))?)?;
+    Authority::load(certificate, CaKey::from_pkcs8(&vault.get(entry)?)?)
+}
+
+fn put_key(vault: &Vault, name: &str, key: &CaKey) -> Result<(), PkiError> {
+    Ok(vault.put(name, &key.to_pkcs8()?.0, Overwrite::Refuse)?)
+}
+
+fn put_secrets(vault: &Vault) -> Result<(), PkiError> {
+    let names =
+        [entry::TOKEN_MAC_KEY, entry::ADMIN_MAC_KEY, entry::IDEMPOTENCY_KEY, entry::REPLAY_SECRET];
+    for name in names {
+        vault.put(name, &*Zeroizing::new(random::<32>()), Overwrite::Refuse)?;
+    }
+    Ok(())
+}
+
+fn load_secrets(vault: &Vault) -> Result<VaultSecrets, PkiError> {
+    let get = |name: &str| -> Result<Zeroizing<[u8; 32]>, PkiError> {
+        let bytes = vault.get(name)?;
+        let bytes = <[u8; 32]>::try_from(bytes.as_slice());
+        bytes
+            .map(Zeroizing::new)
+            .map_err(|_| PkiError::PrivateKey("a vault secret has not 32 bytes"))
+    };
+    Ok(VaultSecrets::new(
+        &*get(entry::TOKEN_MAC_KEY)?,
+        &*get(entry::ADMIN_MAC_KEY)?,
+        &*get(entry::IDEMPOTENCY_KEY)?,
+        get(entry::REPLAY_SECRET)?,
+    ))
+}
+
+fn read(path: &Path) -> Result<String, PkiError> {
+    fs::read_to_string(path).map_err(|source| PkiError::File {
+        operation: "reading",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
+    files::write_new(path, bytes).map_err(|source| PkiError::File {
+        operation: "writing",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn exists(path: PathBuf) -> PkiError {
+    let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+    PkiError::File { operation: "writing", path, source }
+}
+
+#[cfg(test)]
+mod tests;
