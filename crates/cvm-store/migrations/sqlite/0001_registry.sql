@@ -1,0 +1,85 @@
+-- The registry. Times are whole seconds since 1970, digests are blobs, names are text.
+
+CREATE TABLE meta (
+    key TEXT NOT NULL PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The record is the truth; the columns beside it are for lists and conditions. It has a rowid,
+-- because records are longer than what fits well into an index page.
+CREATE TABLE device (
+    serial_number TEXT NOT NULL PRIMARY KEY,
+    version INTEGER NOT NULL,
+    thing_name TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    disabled INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    format INTEGER NOT NULL,
+    record TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE certificate (
+    id BLOB NOT NULL PRIMARY KEY,
+    certificate_serial BLOB NOT NULL,
+    serial_number TEXT NOT NULL,
+    thing_name TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    key BLOB NOT NULL,
+    state TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    token INTEGER NOT NULL,
+    issuer BLOB NOT NULL,
+    issued_at INTEGER NOT NULL,
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    confirmed_at INTEGER,
+    ended_at INTEGER,
+    reason TEXT,
+    attempt TEXT NOT NULL,
+    der BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX certificate_of_device ON certificate (serial_number, issued_at);
+
+CREATE TABLE key_owner (
+    key BLOB NOT NULL PRIMARY KEY,
+    serial_number TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE thing (
+    name TEXT NOT NULL PRIMARY KEY,
+    serial_number TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE policy (
+    name TEXT NOT NULL PRIMARY KEY,
+    document TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE admin_token (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    mac BLOB NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The last three columns are the sealer's: null until a row is chained into a checkpoint.
+CREATE TABLE journal (
+    writer INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    serial_number TEXT NOT NULL,
+    certificate BLOB,
+    attempt TEXT,
+    actor TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    checkpoint INTEGER,
+    chain_position INTEGER,
+    chain_hash BLOB,
+    PRIMARY KEY (writer, number)
+) STRICT, WITHOUT ROWID;

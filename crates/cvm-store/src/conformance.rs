@@ -1,0 +1,122 @@
+//! The contracts of the store's ports as code: a named check for each sentence.
+//!
+//! [`conformance!`](crate::conformance!) makes a test of each, for whatever opens an empty store.
+
+mod attempts;
+mod commits;
+pub mod given;
+mod journal;
+mod keys;
+mod lists;
+mod reads;
+mod simple;
+
+use std::pin::Pin;
+
+use crate::Stores;
+
+/// A check, run on an empty store of its own; it panics where the store breaks the contract.
+pub type Check = fn(Stores) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+macro_rules! checks {
+    ($($module:ident { $($name:ident)* })*) => {
+        $(pub use $module::{$($name),*};)*
+
+        /// All checks by name.
+        #[must_use]
+        pub fn all() -> Vec<(&'static str, Check)> {
+            vec![$($((stringify!($name), (|stores| Box::pin($name(stores))) as Check)),*),*]
+        }
+
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! conformance {
+            ($open:expr) => {
+                $crate::conformance_tests! { ($open) $($($name)*)* }
+            };
+        }
+    };
+}
+
+/// One test for each name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    (($open:expr) $($name:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let (stores, _kept) = ($open)();
+            $crate::conformance::$name(stores).await;
+        }
+    )*};
+}
+
+checks! {
+    attempts {
+        a_code_that_was_overwritten_is_not_known
+        an_attempt_is_found_by_its_code
+        attempts_on_unknown_serial_numbers_are_counted_by_address
+        the_last_32_attempts_are_kept_newest_first
+        unknown_attempts_before_the_asked_time_are_not_counted
+    }
+    commits {
+        a_certificate_of_another_device_is_not_touched
+        a_certificate_that_is_there_is_not_inserted_again
+        a_new_record_has_version_one
+        a_record_comes_back_whole
+        a_refused_change_writes_nothing
+        a_serial_number_that_is_taken_is_a_conflict
+        a_version_of_a_record_that_is_not_there_is_a_conflict
+        a_version_that_moved_is_a_conflict
+        an_end_is_written_to_the_certificate
+        an_expired_certificate_ended_by_its_not_after
+        conflicts_in_a_group_change_nothing_of_the_others
+        each_commit_writes_the_next_version
+        of_concurrent_commits_of_one_version_one_wins
+        the_first_use_makes_a_certificate_the_current_one
+    }
+    journal {
+        a_decision_is_recorded_without_a_change
+        a_refused_change_has_no_row
+        a_row_comes_back_whole
+        concurrent_rows_have_numbers_from_one_up_without_a_gap
+        the_rows_of_a_change_are_in_its_commit
+    }
+    keys {
+        a_key_is_another_devices_for_ever
+        a_key_is_owned_from_the_commit_on
+        a_key_that_nobody_owns_is_nobodys_after_not_others
+        a_name_given_up_is_free
+        a_thing_is_made_once
+        a_tombstones_thing_name_is_taken
+        another_devices_thing_name_is_taken
+        of_concurrent_owners_of_one_key_one_wins
+        of_concurrent_devices_with_one_thing_name_one_wins
+        owning_ones_own_key_again_changes_nothing
+        the_thing_of_another_device_is_taken
+    }
+    lists {
+        a_devices_certificates_are_oldest_first
+        a_key_that_the_list_cannot_have_ends_it
+        a_page_has_no_more_than_its_limit
+        a_walk_is_complete_and_without_duplicates_while_devices_come
+        certificates_are_in_order_of_their_id
+        devices_are_in_byte_order_of_their_serial_number
+        policies_are_in_order_of_their_name
+        the_journal_is_in_order_of_writer_and_number
+    }
+    reads {
+        a_holding_has_the_certificate_its_device_and_the_keys_owner
+        reads_see_what_was_acknowledged_before_them
+        what_is_not_there_is_none
+    }
+    simple {
+        a_policy_is_put_in_place_of_its_namesake
+        a_store_that_is_open_is_ready
+        an_admin_token_is_added_once
+        an_admin_token_is_found_by_its_hash
+        an_admin_tokens_id_is_not_given_twice
+        the_mark_never_falls
+        the_mark_tells_what_it_was
+    }
+}

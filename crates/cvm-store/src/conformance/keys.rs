@@ -1,0 +1,133 @@
+//! What only one device may have: a proven key, a thing name, a thing.
+
+use cvm_core::device::Device;
+use cvm_core::id::SerialNumber;
+use cvm_core::ports::{Change, CommitError, KeyRule};
+use cvm_core::time::Timestamp;
+
+use super::given::{NOW, change, device, key, serial, thing};
+use crate::Stores;
+
+fn owning(device: &Device) -> Change {
+    Change { key: Some(KeyRule::Own(key(1))), ..change(device) }
+}
+
+fn sparing(device: &Device) -> Change {
+    Change { key: Some(KeyRule::NotOthers(key(1))), ..change(device) }
+}
+
+async fn owner(stores: &Stores) -> Option<SerialNumber> {
+    stores.store.key_owner(&key(1)).await.expect("the read works")
+}
+
+/// It is this device's from now on.
+pub async fn a_key_is_owned_from_the_commit_on(stores: Stores) {
+    stores.commit(owning(&device("A"))).await;
+    assert_eq!(owner(&stores).await, Some(serial("A")));
+}
+
+/// `NotOthers` only looks.
+pub async fn a_key_that_nobody_owns_is_nobodys_after_not_others(stores: Stores) {
+    stores.commit(sparing(&device("A"))).await;
+    stores.commit(sparing(&device("B"))).await;
+    assert_eq!(owner(&stores).await, None);
+}
+
+/// Put if absent: neither rule lets another device have it, and the owner stays.
+pub async fn a_key_is_another_devices_for_ever(stores: Stores) {
+    stores.commit(owning(&device("A"))).await;
+    for refused in [owning(&device("B")), sparing(&device("B"))] {
+        assert!(matches!(stores.refuse(refused).await, CommitError::KeyOwned));
+    }
+    assert_eq!(owner(&stores).await, Some(serial("A")));
+    assert!(stores.store.device_find(&serial("B")).await.expect("a read").is_none());
+}
+
+/// The owner itself is not refused.
+pub async fn owning_ones_own_key_again_changes_nothing(stores: Stores) {
+    stores.commit(owning(&device("A"))).await;
+    let read = stores.device("A").await;
+    stores.commit(owning(&read)).await;
+    let read = stores.device("A").await;
+    stores.commit(sparing(&read)).await;
+    assert_eq!(owner(&stores).await, Some(serial("A")));
+}
+
+/// The first to prove possession wins.
+pub async fn of_concurrent_owners_of_one_key_one_wins(stores: Stores) {
+    let changes = (0..32).map(|n| owning(&device(&format!("D-{n}")))).collect();
+    let mut winners = Vec::new();
+    for (n, answer) in stores.race(changes).await.into_iter().enumerate() {
+        match answer {
+            Ok(()) => winners.push(serial(&format!("D-{n}"))),
+            Err(error) => assert!(matches!(error, CommitError::KeyOwned), "{error}"),
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    assert_eq!(owner(&stores).await, winners.pop());
+}
+
+fn named(serial_number: &str, thing_name: &str) -> Device {
+    let thing_name = thing_name.parse().expect("a thing name");
+    Device { thing_name, ..device(serial_number) }
+}
+
+/// Another device has the thing name.
+pub async fn another_devices_thing_name_is_taken(stores: Stores) {
+    stores.commit(change(&named("A", "T"))).await;
+    let refused = stores.refuse(change(&named("B", "T"))).await;
+    assert!(matches!(refused, CommitError::ThingNameTaken));
+    let read = stores.device("A").await;
+    stores.commit(change(&read)).await;
+}
+
+/// A tombstone has the thing name.
+pub async fn a_tombstones_thing_name_is_taken(stores: Stores) {
+    let deleted = Device { deleted_at: Some(NOW), ..named("A", "T") };
+    stores.commit(change(&deleted)).await;
+    let refused = stores.refuse(change(&named("B", "T"))).await;
+    assert!(matches!(refused, CommitError::ThingNameTaken));
+}
+
+/// A name is a device's as long as its record says so.
+pub async fn a_name_given_up_is_free(stores: Stores) {
+    stores.commit(change(&named("A", "T"))).await;
+    let renamed = Device { version: 1, ..named("A", "U") };
+    stores.commit(change(&renamed)).await;
+    stores.commit(change(&named("B", "T"))).await;
+    let refused = stores.refuse(change(&named("C", "U"))).await;
+    assert!(matches!(refused, CommitError::ThingNameTaken));
+}
+
+/// One of many gets the name.
+pub async fn of_concurrent_devices_with_one_thing_name_one_wins(stores: Stores) {
+    let changes = (0..32).map(|n| change(&named(&format!("D-{n}"), "T"))).collect();
+    let mut winners = 0;
+    for answer in stores.race(changes).await {
+        match answer {
+            Ok(()) => winners += 1,
+            Err(error) => assert!(matches!(error, CommitError::ThingNameTaken), "{error}"),
+        }
+    }
+    assert_eq!(winners, 1);
+}
+
+/// The platform's entry is made if it is not there.
+pub async fn a_thing_is_made_once(stores: Stores) {
+    let first = device("A");
+    stores.commit(Change { thing: Some(thing(&first)), ..change(&first) }).await;
+    let read = stores.device("A").await;
+    let mut later = thing(&read);
+    later.created_at = Timestamp(NOW.0 + 1);
+    stores.commit(Change { thing: Some(later), ..change(&read) }).await;
+}
+
+/// Another device has the platform's entry of that name.
+pub async fn the_thing_of_another_device_is_taken(stores: Stores) {
+    let first = named("A", "T");
+    stores.commit(Change { thing: Some(thing(&first)), ..change(&first) }).await;
+    stores.commit(change(&Device { version: 1, ..named("A", "U") })).await;
+    let second = named("B", "T");
+    let refused = Change { thing: Some(thing(&second)), ..change(&second) };
+    assert!(matches!(stores.refuse(refused).await, CommitError::ThingNameTaken));
+}

@@ -1,0 +1,242 @@
+//! The embedded registry: one `SQLite` file, one thread that writes, two that read.
+//!
+//! A commit is durable before it is acknowledged. No async thread ever waits for the disk or a
+//! lock: callers hand their work over and await the answer. When the disk fails, nothing that was
+//! acknowledged is lost, everybody else hears that the store is unavailable, and it goes on by
+//! itself when the disk does.
+
+mod attempts;
+mod database;
+mod fault;
+mod numbers;
+mod read;
+mod readers;
+mod shared;
+mod text;
+mod write;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use cvm_core::certificate::CertificateRecord;
+use cvm_core::device::Device;
+use cvm_core::id::{CertificateId, KeyIdentity, Name, SerialNumber, TokenMac};
+use cvm_core::journal::{Event, JournalRow};
+use cvm_core::operator::AdminToken;
+use cvm_core::page::{Page, PageRequest};
+use cvm_core::policy::Policy;
+use cvm_core::ports::{
+    Catalogue, Change, CommitError, Holding, Journal, Operators, Policies, Store, StoreError,
+};
+use cvm_core::time::Timestamp;
+use tokio::sync::oneshot;
+
+use self::database::REGISTRY;
+use self::readers::Readers;
+use self::shared::Shared;
+use self::writer::{Answer, JOBS_WAITING_MAX, Job, Outcome, Task, Writer};
+use crate::error::{Failure, OpenError};
+use crate::page;
+use crate::queue::Queue;
+
+pub(crate) use self::attempts::SqliteAttempts;
+pub use self::fault::{Fault, Faults};
+pub use self::shared::Counters;
+
+/// The registry in a file.
+pub(crate) struct SqliteStore {
+    // In this order: the writer is the last to close, and so leaves no log behind.
+    readers: Readers,
+    writer: WriterThread,
+    shared: Arc<Shared>,
+}
+
+struct WriterThread {
+    queue: Arc<Queue<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SqliteStore {
+    /// Opens the registry in the file at `path`; blocks.
+    pub(crate) fn open(
+        path: &Path,
+        faults: &Faults,
+        counters: Arc<Counters>,
+    ) -> Result<Self, OpenError> {
+        let connection = REGISTRY.open(path)?;
+        let queue = Arc::new(Queue::new(JOBS_WAITING_MAX));
+        let shared = Arc::new(Shared::new(counters));
+        let (theirs, faults) = (queue.clone(), faults.clone());
+        let writer = Writer::new(path.to_owned(), connection, theirs, shared.clone(), faults)
+            .map_err(|error| OpenError::sqlite(path, &error))?;
+        let readers = Readers::start(path)?;
+        let thread = std::thread::Builder::new()
+            .name(String::from("cvm-store-write"))
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::file(path, source))?;
+        let writer = WriterThread { queue, thread: Some(thread) };
+        Ok(Self { readers, writer, shared })
+    }
+
+    async fn write(&self, task: Task) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.writer.queue.push(Job { task, answer }).map_err(|_| self.refusal())?;
+        answered.await.map_err(|_| Failure::Stopped)?
+    }
+
+    /// Why the queue took nothing more.
+    fn refusal(&self) -> Failure {
+        self.shared.down().unwrap_or(Failure::QueueFull)
+    }
+
+    async fn write_simply(&self, task: Task) -> Result<Outcome, StoreError> {
+        self.write(task).await.map_err(|error| match error {
+            CommitError::Unavailable(source) => StoreError::Unavailable(source),
+            CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken => {
+                StoreError::Unavailable(Box::new(error))
+            }
+        })
+    }
+}
+
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn device_find(&self, serial: &SerialNumber) -> Result<Option<Device>, StoreError> {
+        let serial = serial.clone();
+        self.readers.read(move |connection| read::device(connection, &serial)).await
+    }
+
+    async fn holding_find(&self, id: &CertificateId) -> Result<Option<Holding>, StoreError> {
+        let id = *id;
+        self.readers.read(move |connection| read::holding(connection, &id)).await
+    }
+
+    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<SerialNumber>, StoreError> {
+        let key = *key;
+        self.readers.read(move |connection| read::key_owner(connection, &key)).await
+    }
+
+    async fn device_commit(&self, change: Change) -> Result<(), CommitError> {
+        // Here and not on the writer's thread, of which there is one.
+        let record = serde_json::to_string(&change.device)
+            .map_err(|error| CommitError::Unavailable(Box::new(error)))?;
+        self.write(Task::Change(Box::new(change), record)).await.map(drop)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.shared.down().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    async fn mark_raise(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        match self.write_simply(Task::Mark(now)).await? {
+            Outcome::Done => Ok(None),
+            Outcome::MarkWas(before) => Ok(before),
+        }
+    }
+
+    async fn mark_find(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(|connection| Ok(write::mark_find(connection)?)).await
+    }
+}
+
+#[async_trait]
+impl Catalogue for SqliteStore {
+    async fn device_page(&self, request: &PageRequest) -> Result<Page<Device>, StoreError> {
+        let (after, limit) = (start_of(request), page::limit_of(request));
+        let rows = self.readers.read(move |c| read::devices(c, &after, one_more(limit))).await?;
+        Ok(page::cut(rows, limit, |device| device.serial_number.to_string()))
+    }
+
+    async fn certificate_page(
+        &self,
+        request: &PageRequest,
+    ) -> Result<Page<CertificateRecord>, StoreError> {
+        let after = match request.after.as_deref().map(str::parse::<CertificateId>) {
+            // Sorts before every id.
+            None => Vec::new(),
+            Some(Ok(id)) => id.0.to_vec(),
+            Some(Err(_)) => return Ok(page::empty()),
+        };
+        let limit = page::limit_of(request);
+        let query = move |c: &rusqlite::Connection| read::certificates(c, &after, one_more(limit));
+        let rows = self.readers.read(query).await?;
+        Ok(page::cut(rows, limit, |row| row.id.to_string()))
+    }
+
+    async fn certificates_of(
+        &self,
+        serial: &SerialNumber,
+    ) -> Result<Vec<CertificateRecord>, StoreError> {
+        let serial = serial.clone();
+        self.readers.read(move |connection| read::certificates_of(connection, &serial)).await
+    }
+}
+
+#[async_trait]
+impl Policies for SqliteStore {
+    async fn policy_put(&self, policy: Policy) -> Result<(), StoreError> {
+        self.write_simply(Task::Policy(policy)).await.map(drop)
+    }
+
+    async fn policy_find(&self, name: &Name) -> Result<Option<Policy>, StoreError> {
+        let name = name.clone();
+        self.readers.read(move |connection| read::policy(connection, &name)).await
+    }
+
+    async fn policy_page(&self, request: &PageRequest) -> Result<Page<Policy>, StoreError> {
+        let (after, limit) = (start_of(request), page::limit_of(request));
+        let rows = self.readers.read(move |c| read::policies(c, &after, one_more(limit))).await?;
+        Ok(page::cut(rows, limit, |policy| policy.name.to_string()))
+    }
+}
+
+#[async_trait]
+impl Operators for SqliteStore {
+    async fn admin_token_add(&self, token: AdminToken) -> Result<(), StoreError> {
+        self.write_simply(Task::AdminToken(token)).await.map(drop)
+    }
+
+    async fn admin_token_find(&self, mac: &TokenMac) -> Result<Option<AdminToken>, StoreError> {
+        let mac = *mac;
+        self.readers.read(move |connection| read::admin_token(connection, &mac)).await
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteStore {
+    async fn event_record(&self, event: Event) -> Result<(), StoreError> {
+        self.write_simply(Task::Event(event)).await.map(drop)
+    }
+
+    async fn journal_page(&self, request: &PageRequest) -> Result<Page<JournalRow>, StoreError> {
+        let after = match request.after.as_deref().map(page::journal_key_parse) {
+            None => (0, 0),
+            Some(Some(key)) => key,
+            Some(None) => return Ok(page::empty()),
+        };
+        let limit = page::limit_of(request);
+        let rows = self.readers.read(move |c| read::journal(c, after, one_more(limit))).await?;
+        Ok(page::cut(rows, limit, page::journal_key))
+    }
+}
+
+fn start_of(request: &PageRequest) -> String {
+    request.after.clone().unwrap_or_default()
+}
+
+/// One row more than the page has says whether the list goes on.
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit + 1).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,270 @@
+//! The one thread that writes the registry, with group commit.
+//!
+//! What waits shares a commit, and nobody is answered before it returned. A refused job has written
+//! nothing. If anything fails that is not a refusal, the outcome is not known: everybody in the
+//! commit hears so, the connection is closed, opened again and tried, and until that succeeds all
+//! are refused. Journal numbers of which it is not known whether their rows were written are filled
+//! with void rows in the first transaction that succeeds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cvm_core::journal::Event;
+use cvm_core::operator::AdminToken;
+use cvm_core::policy::Policy;
+use cvm_core::ports::{Change, CommitError};
+use cvm_core::time::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::database::REGISTRY;
+use super::fault::Faults;
+use super::numbers::Numbers;
+use super::shared::Shared;
+use super::write;
+use crate::error::{Failure, whole};
+use crate::queue::{Queue, Taken};
+
+/// How many jobs may share a commit. 64 make the sync's share of each small (a sync of 1 ms is
+/// 16 µs each), and bound what one failed commit takes with it and how long the first waits for
+/// the last one's statements (64 × 30 µs).
+const GROUP_MAX: usize = 64;
+
+/// How long a group waits to become as large as the one before it: who was just answered is likely
+/// to come again, and a sync costs more than this.
+const GATHERING: Duration = Duration::from_micros(150);
+
+/// How many jobs may wait: some half a second of a disk that syncs in 15 ms.
+pub(super) const JOBS_WAITING_MAX: usize = 2_048;
+
+/// After so long without a job, the log is copied into the database and cut, so that what was
+/// deleted is not kept in it.
+const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(5);
+
+/// The pause between attempts to open the database again doubles from the first to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LAST: Duration = Duration::from_secs(2);
+
+/// What is to be written.
+pub(super) enum Task {
+    AdminToken(AdminToken),
+    /// A change, and the device's record in its stored form.
+    Change(Box<Change>, String),
+    Event(Event),
+    Mark(Timestamp),
+    Policy(Policy),
+}
+
+/// What a job that was not refused has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    /// The mark before it was raised.
+    MarkWas(Option<Timestamp>),
+}
+
+pub(super) type Answer = Result<Outcome, CommitError>;
+
+pub(super) struct Job {
+    pub(super) task: Task,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+pub(super) struct Writer {
+    path: PathBuf,
+    queue: Arc<Queue<Job>>,
+    shared: Arc<Shared>,
+    faults: Faults,
+    numbers: Numbers,
+    link: Link,
+    is_log_filled: bool,
+}
+
+/// The connection, or since when and why there is none.
+enum Link {
+    Broken { failure: Failure, retry_at: Instant, pause: Duration },
+    Open(Connection),
+}
+
+impl Writer {
+    pub(super) fn new(
+        path: PathBuf,
+        connection: Connection,
+        queue: Arc<Queue<Job>>,
+        shared: Arc<Shared>,
+        faults: Faults,
+    ) -> Result<Self, rusqlite::Error> {
+        let numbers = Numbers::new(&connection)?;
+        let link = Link::Open(connection);
+        Ok(Self { path, queue, shared, faults, numbers, link, is_log_filled: false })
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        // Whatever ends this thread: nobody may wait for it.
+        let _stop = StopOnDrop { queue: self.queue.clone(), shared: self.shared.clone() };
+        let mut jobs = Vec::with_capacity(GROUP_MAX);
+        let mut last_group = 0;
+        loop {
+            let taken = self.queue.take(&mut jobs, GROUP_MAX, self.deadline());
+            if taken == Taken::Items && jobs.len() < last_group {
+                let room = GROUP_MAX - jobs.len();
+                self.queue.linger(GATHERING, last_group - jobs.len());
+                self.queue.take(&mut jobs, room, Some(Instant::now()));
+            }
+            last_group = jobs.len();
+            if taken == Taken::Closed {
+                return;
+            }
+            self.recover_if_due();
+            if taken == Taken::TimedOut {
+                self.checkpoint();
+            } else {
+                self.serve(&mut jobs);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.link {
+            Link::Broken { retry_at, .. } => Some(*retry_at),
+            Link::Open(_) if self.is_log_filled => Some(Instant::now() + IDLE_BEFORE_CHECKPOINT),
+            Link::Open(_) => None,
+        }
+    }
+
+    /// Writes the jobs in one transaction and answers them.
+    fn serve(&mut self, jobs: &mut Vec<Job>) {
+        let failure = match &self.link {
+            Link::Broken { failure, .. } => failure.clone(),
+            Link::Open(connection) => {
+                match transact(connection, &mut self.numbers, &self.faults, jobs) {
+                    Ok(answers) => {
+                        self.numbers.settle();
+                        self.is_log_filled = true;
+                        self.shared.count_commit(jobs.len());
+                        for (job, answer) in jobs.drain(..).zip(answers) {
+                            // Who asked may have gone away; the change stands all the same.
+                            drop(job.answer.send(answer));
+                        }
+                        return;
+                    }
+                    Err(error) => self.fail(error.into()),
+                }
+            }
+        };
+        for job in jobs.drain(..) {
+            drop(job.answer.send(Err(failure.clone().into())));
+        }
+    }
+
+    /// Closes the connection, which rolls back, and plans to open it again at once.
+    fn fail(&mut self, failure: Failure) -> Failure {
+        tracing::error!(database = %self.path.display(), error = whole(&failure), "the store failed");
+        self.shared.set_down(failure.clone());
+        let now = Instant::now();
+        self.link = Link::Broken { failure: failure.clone(), retry_at: now, pause: RETRY_FIRST };
+        failure
+    }
+
+    fn recover_if_due(&mut self) {
+        let Link::Broken { retry_at, pause, .. } = &self.link else { return };
+        if Instant::now() < *retry_at {
+            return;
+        }
+        let pause = *pause;
+        match self.recover() {
+            Ok(connection) => {
+                tracing::info!(database = %self.path.display(), "the store has recovered");
+                self.numbers.settle();
+                self.link = Link::Open(connection);
+                self.is_log_filled = true;
+                self.shared.set_up();
+            }
+            Err(failure) => {
+                self.shared.set_down(failure.clone());
+                let retry_at = Instant::now() + pause;
+                self.link = Link::Broken { failure, retry_at, pause: (pause * 2).min(RETRY_LAST) };
+            }
+        }
+    }
+
+    /// Opens the database again and proves with a transaction, which fills the journal's gap, that
+    /// it can be written to.
+    fn recover(&self) -> Result<Connection, Failure> {
+        let connection = REGISTRY.reopen(&self.path)?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.faults.begin(&connection)?;
+        write::recovery(&connection)?;
+        self.numbers.fill_gap(&connection)?;
+        self.faults.commit(&connection)?;
+        Ok(connection)
+    }
+
+    fn checkpoint(&mut self) {
+        let Link::Open(connection) = &self.link else { return };
+        let is_busy = |row: &rusqlite::Row<'_>| row.get::<_, bool>(0);
+        match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy) {
+            // Somebody reads just now: again later.
+            Ok(is_busy) => self.is_log_filled = is_busy,
+            Err(error) => drop(self.fail(error.into())),
+        }
+    }
+}
+
+/// One transaction; an error means that its outcome is not known.
+fn transact(
+    connection: &Connection,
+    numbers: &mut Numbers,
+    faults: &Faults,
+    jobs: &[Job],
+) -> Result<Vec<Answer>, rusqlite::Error> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    faults.begin(connection)?;
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        answers.push(perform(connection, numbers, &job.task)?);
+    }
+    faults.commit(connection)?;
+    Ok(answers)
+}
+
+fn perform(
+    connection: &Connection,
+    numbers: &mut Numbers,
+    task: &Task,
+) -> Result<Answer, rusqlite::Error> {
+    Ok(match task {
+        Task::AdminToken(token) => write::admin_token(connection, token)?.map(|()| Outcome::Done),
+        Task::Change(change, record) => {
+            write::change(connection, numbers, change, record)?.map(|()| Outcome::Done)
+        }
+        Task::Event(event) => {
+            numbers.record(connection, event)?;
+            Ok(Outcome::Done)
+        }
+        Task::Mark(now) => Ok(Outcome::MarkWas(write::mark(connection, *now)?)),
+        Task::Policy(policy) => {
+            write::policy(connection, policy)?;
+            Ok(Outcome::Done)
+        }
+    })
+}
+
+struct StopOnDrop {
+    queue: Arc<Queue<Job>>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.shared.set_down(Failure::Stopped);
+        self.queue.close();
+        // Dropping a job tells its caller.
+        let mut left = Vec::new();
+        while self.queue.take(&mut left, GROUP_MAX, None) == Taken::Items {
+            left.clear();
+        }
+    }
+}

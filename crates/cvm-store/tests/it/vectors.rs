@@ -1,0 +1,319 @@
+//! The conformance vectors: traces made by an independent model of the protocol, run through the
+//! real use cases on the memory and the `SQLite` store with a set clock.
+//!
+//! `CVM_VECTORS` names another file of the same format. A trace that needs what this version does
+//! not have yet is counted, not run; one that it has must pass to the last step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cvm_core::id::{CertificateId, SerialNumber};
+use cvm_core::key::KeyAlgorithm;
+use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
+use cvm_core::ports::Ports;
+use cvm_core::profile::{Profile, Profiles};
+use cvm_core::provisioning::{
+    Ask, Caller, NewDevice, NewToken, Provisioning, RegisterRefusal, Refusal, VendRequest,
+};
+use cvm_core::registry::EmbeddedPlatform;
+use cvm_core::testing::{
+    TestClock, TestEntropy, TestIssuer, TestKeyMaker, TestSecrets, test_bad_csr, test_csr,
+};
+use cvm_core::time::{Span, Timestamp};
+use cvm_core::token::Token;
+use cvm_store::Stores;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+/// Second 0 of every trace.
+const START: i64 = 1_800_000_000;
+
+#[tokio::test]
+async fn vectors() {
+    let text = match std::env::var("CVM_VECTORS") {
+        Ok(path) => std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}")),
+        Err(_) => String::from(include_str!("../vectors/vending.jsonl")),
+    };
+    let traces = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let traces: Vec<Value> = traces.filter(|trace| trace.get("steps").is_some()).collect();
+    let due: Vec<&Value> = traces.iter().filter(|trace| is_due(trace)).collect();
+    assert!(!due.is_empty(), "none of the traces is within what this version has");
+    let mut failures = Vec::new();
+    for trace in &due {
+        for (store, stores, _directory) in stores() {
+            if let Err(what) = run(trace, stores).await {
+                failures.push(format!("{} on {store}: {what}", trace["name"]));
+            }
+        }
+    }
+    println!("{} of {} traces are due, each on two stores", due.len(), traces.len());
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn stores() -> Vec<(&'static str, Stores, Option<tempfile::TempDir>)> {
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = cvm_store::open("sqlite:cvm.db", directory.path()).unwrap();
+    vec![("memory", Stores::in_memory(), None), ("sqlite", sqlite, Some(directory))]
+}
+
+fn is_due(trace: &Value) -> bool {
+    let acts = ["add", "vend", "confirm", "connect", "clock", "sweep"];
+    let is_known = |step: &Value| {
+        acts.contains(&step["act"].as_str().unwrap())
+            && step["is"] != "suspicious"
+            && step.get("again").is_none()
+    };
+    trace["policy"] == "same-key" && trace["steps"].as_array().unwrap().iter().all(is_known)
+}
+
+/// What a step was answered.
+#[derive(Debug, Default)]
+struct Answer {
+    status: u16,
+    slug: Option<&'static str>,
+    certificate: Option<CertificateId>,
+    private_key: bool,
+    alarm: bool,
+}
+
+struct World {
+    provisioning: Provisioning,
+    ports: Ports,
+    clock: Arc<TestClock>,
+    labels: BTreeMap<String, CertificateId>,
+    tokens: BTreeMap<String, Vec<String>>,
+}
+
+async fn run(trace: &Value, stores: Stores) -> Result<(), String> {
+    let mut world = World::new(trace, stores).await;
+    for (number, step) in trace["steps"].as_array().unwrap().iter().enumerate() {
+        let answer = world.act(step).await;
+        world
+            .compare(step, &answer)
+            .await
+            .map_err(|what| format!("step {number} {}: {what}\n  got {answer:?}", step["act"]))?;
+    }
+    Ok(())
+}
+
+impl World {
+    async fn new(trace: &Value, stores: Stores) -> Self {
+        let clock = Arc::new(TestClock::at(Timestamp(START)));
+        let issuer = Arc::new(TestIssuer::new(Timestamp(START - 1_000)));
+        let ports = Ports {
+            attempts: stores.attempts,
+            catalogue: stores.catalogue,
+            clock: clock.clone(),
+            entropy: Arc::new(TestEntropy::default()),
+            issuer: issuer.clone(),
+            journal: stores.journal,
+            key_maker: Arc::new(TestKeyMaker::default()),
+            operators: stores.operators,
+            platform: Arc::new(EmbeddedPlatform::new(issuer, stores.store.clone())),
+            policies: stores.policies,
+            secrets: Arc::new(TestSecrets::default()),
+            store: stores.store,
+        };
+        let policy = Policy {
+            name: DEFAULT_POLICY.parse().unwrap(),
+            document: DEFAULT_DOCUMENT.into(),
+            updated_at: Timestamp(START),
+        };
+        ports.policies.policy_put(policy).await.unwrap();
+        let profiles = Profiles { default: profile(&trace["config"]), ..Profiles::default() };
+        let provisioning =
+            Provisioning::new(ports.clone(), profiles, "1000000/1s".parse().unwrap());
+        Self { provisioning, ports, clock, labels: BTreeMap::new(), tokens: BTreeMap::new() }
+    }
+
+    async fn act(&mut self, step: &Value) -> Answer {
+        self.clock.set(Timestamp(START + step["at"].as_i64().unwrap()));
+        match step["act"].as_str().unwrap() {
+            "add" => self.add(step).await,
+            "vend" => self.vend(step).await,
+            "confirm" => self.confirm(step, 204).await,
+            "connect" => self.confirm(step, 200).await,
+            "clock" => {
+                self.clock.trust(step["is"] == "ok");
+                Answer { status: 200, ..Answer::default() }
+            }
+            "sweep" => Answer { status: 200, ..Answer::default() },
+            act => panic!("{act}"),
+        }
+    }
+
+    async fn add(&mut self, step: &Value) -> Answer {
+        let (serial, label) = (text(step, "serial"), text(step, "token"));
+        let new = NewDevice {
+            serial_number: serial.parse().unwrap(),
+            token: NewToken::Brought(token(&label)),
+            token_expires: None,
+            thing_name: None,
+            policy: None,
+            profile: None,
+            attributes: BTreeMap::new(),
+        };
+        match self.provisioning.device_register(new, "test").await {
+            Ok(registered) => {
+                if registered.is_new {
+                    self.tokens.entry(serial).or_default().push(label);
+                }
+                Answer { status: if registered.is_new { 201 } else { 200 }, ..Answer::default() }
+            }
+            Err(RegisterRefusal::AlreadyExists) => {
+                Answer { status: 409, slug: Some("already-exists"), ..Answer::default() }
+            }
+            Err(refusal) => panic!("{refusal}"),
+        }
+    }
+
+    async fn vend(&mut self, step: &Value) -> Answer {
+        let ask = match step.get("key").and_then(Value::as_str) {
+            Some(key) if step["csr"] == "bad" => Ask::Csr(test_bad_csr(key)),
+            Some(key) => Ask::Csr(test_csr(key)),
+            None => {
+                let algorithm = step.get("keyAlgorithm").and_then(Value::as_str);
+                Ask::ServerKey(algorithm.unwrap_or("EC_P256").parse::<KeyAlgorithm>().unwrap())
+            }
+        };
+        let request = VendRequest {
+            serial_number: text(step, "serial"),
+            token: token(&text(step, "token")),
+            ask,
+        };
+        let (result, follow_up) = self.provisioning.vend(request, &caller()).await;
+        let (alarms, failures) = follow_up.run(&self.ports).await;
+        assert!(failures.is_empty(), "{failures:?}");
+        let answer = Answer { alarm: alarms > 0, ..Answer::default() };
+        match result {
+            Ok(vended) => {
+                let row = self.ports.store.holding_find(&vended.certificate.id).await.unwrap();
+                assert_eq!(row.unwrap().certificate.der, vended.certificate.der, "stored bytes");
+                if vended.is_new {
+                    let label = format!("C{}", self.labels.len() + 1);
+                    self.labels.insert(label, vended.certificate.id);
+                }
+                Answer {
+                    status: if vended.is_new { 201 } else { 200 },
+                    certificate: Some(vended.certificate.id),
+                    private_key: vended.private_key.is_some(),
+                    ..answer
+                }
+            }
+            Err(refusal) => {
+                Answer { status: status(&refusal), slug: Some(refusal.slug()), ..answer }
+            }
+        }
+    }
+
+    async fn confirm(&mut self, step: &Value, done: u16) -> Answer {
+        let id = self.labels[step["certificate"].as_str().unwrap()];
+        let (result, follow_up) = self.provisioning.confirm(Some(id), &caller()).await;
+        let (alarms, _) = follow_up.run(&self.ports).await;
+        let answer = Answer { alarm: alarms > 0, ..Answer::default() };
+        match result {
+            Ok(_) => Answer { status: done, ..answer },
+            Err(refusal) => {
+                Answer { status: status(&refusal), slug: Some(refusal.slug()), ..answer }
+            }
+        }
+    }
+
+    async fn compare(&self, step: &Value, answer: &Answer) -> Result<(), String> {
+        let label = |id: &CertificateId| {
+            self.labels.iter().find(|(_, known)| *known == id).map(|(label, _)| label.clone())
+        };
+        let got = json!({
+            "status": answer.status,
+            "slug": answer.slug,
+            "certificate": answer.certificate.as_ref().and_then(label),
+            "privateKey": answer.private_key,
+            "alarm": answer.alarm,
+        });
+        if got != step["expect"] {
+            return Err(format!("expected {}", step["expect"]));
+        }
+        let mut after = self.shown("SN-1").await;
+        if step["after"].get("SN-2").is_some() {
+            after["SN-2"] = self.shown("SN-2").await;
+        }
+        if after != step["after"] {
+            return Err(format!("expected after {}\n  got after {after}", step["after"]));
+        }
+        Ok(())
+    }
+
+    async fn shown(&self, serial: &str) -> Value {
+        let number: SerialNumber = serial.parse().unwrap();
+        let Some(shown) = self.provisioning.device_show(&number).await.unwrap() else {
+            return json!({"device": null, "disabled": false, "tokens": {}, "certificates": {}});
+        };
+        let names = self.tokens.get(serial).into_iter().flatten().rev();
+        let states = shown.device.tokens.iter().map(|token| token.state.as_str());
+        let tokens: BTreeMap<&String, &str> = names.zip(states).collect();
+        let mut certificates = BTreeMap::new();
+        for certificate in &shown.certificates {
+            let label = self.labels.iter().find(|(_, id)| **id == certificate.record.id).unwrap().0;
+            certificates.insert(label, certificate.state.as_str());
+            let alone = self.provisioning.certificate_show(&certificate.record.id).await.unwrap();
+            assert_eq!(alone.unwrap().state, certificate.state, "two readers, one truth");
+        }
+        let unique: BTreeSet<_> = shown.device.live.iter().map(|live| live.state.as_str()).collect();
+        assert_eq!(unique.len(), shown.device.live.len(), "I1");
+        json!({
+            "device": shown.device.state().as_str(),
+            "disabled": shown.device.disabled,
+            "tokens": tokens,
+            "certificates": certificates,
+        })
+    }
+}
+
+fn profile(config: &Value) -> Profile {
+    let mut profile = Profile::default();
+    for (key, value) in config.as_object().unwrap() {
+        let span = value.as_i64().map(Span);
+        match (key.as_str(), span) {
+            ("server_keys", _) => profile.server_keys = value.as_bool().unwrap(),
+            ("lifetime", Some(span)) => profile.lifetime = span,
+            ("key_replay", Some(span)) => profile.key_replay = span,
+            ("token_life", Some(span)) => profile.token_life = span,
+            ("backdate", Some(span)) => profile.backdate = span,
+            // Without renewal these decide nothing.
+            ("overlap" | "grace_after_confirm" | "renew_after_expiry", Some(_)) => {}
+            _ => panic!("config {key}"),
+        }
+    }
+    profile
+}
+
+fn status(refusal: &Refusal) -> u16 {
+    match refusal {
+        Refusal::AccessDenied(_)
+        | Refusal::CertificateExpired
+        | Refusal::CertificateInactive
+        | Refusal::CertificateRevoked
+        | Refusal::CertificateSuperseded
+        | Refusal::CertificateUnknown => 403,
+        Refusal::AlreadyIssued => 409,
+        Refusal::CertificateRequired => 401,
+        Refusal::CsrRequired
+        | Refusal::InvalidCsr(_)
+        | Refusal::KeyNotAcceptable
+        | Refusal::WeakKey(_) => 400,
+        Refusal::SlowDown { .. } => 429,
+        Refusal::Unavailable { .. } => 503,
+    }
+}
+
+fn caller() -> Caller {
+    Caller { address: "192.0.2.1".into(), attempt: "00000-00000".parse().unwrap() }
+}
+
+fn token(label: &str) -> Token {
+    Token::brought(Zeroizing::new(format!("token-called-{label}-of-the-trace"))).unwrap()
+}
+
+fn text(step: &Value, key: &str) -> String {
+    step[key].as_str().unwrap().to_owned()
+}
