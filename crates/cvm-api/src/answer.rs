@@ -1,0 +1,113 @@
+//! Answers as they leave: status, fields, body; one way for successes and one for problems.
+
+use bytes::Bytes;
+use cvm_core::id::AttemptCode;
+use cvm_core::provisioning::FollowUp;
+use cvm_wire::problem::{MEDIA_TYPE, Problem};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::problem::{Refused, Slug};
+
+/// Room for every answer that holds a secret, so that it is never moved while it grows: chain,
+/// roots and an RSA key in PEM are some 10 KiB.
+const SECRET_BYTES: usize = 32 * 1_024;
+
+/// A success.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) media_type: Option<&'static str>,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { status, media_type: None, body: Bytes::new() }
+    }
+
+    pub(crate) fn text(media_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { status: StatusCode::OK, media_type: Some(media_type), body: body.into() }
+    }
+
+    /// A JSON body; zeroized once it has left, whatever it holds.
+    pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Result<Self, Refused> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES));
+        serde_json::to_writer(&mut *bytes, value)
+            .map_err(|error| Refused::internal(&error.to_string()))?;
+        let body = Bytes::from_owner(bytes);
+        Ok(Self { status, media_type: Some("application/json"), body })
+    }
+}
+
+/// What became of a request, and what follows from it once the answer has left.
+pub(crate) struct Outcome {
+    pub(crate) result: Result<Answer, Refused>,
+    pub(crate) follow_up: Option<FollowUp>,
+}
+
+impl From<Result<Answer, Refused>> for Outcome {
+    fn from(result: Result<Answer, Refused>) -> Self {
+        Self { result, follow_up: None }
+    }
+}
+
+impl From<Refused> for Outcome {
+    fn from(refused: Refused) -> Self {
+        Err(refused).into()
+    }
+}
+
+/// The answer on the wire, without what its body sets off.
+pub(crate) fn response(result: Result<Answer, Refused>, attempt: AttemptCode) -> Response<Bytes> {
+    let (status, media_type, body, mut fields) = match result {
+        Ok(answer) => (answer.status, answer.media_type, answer.body, HeaderMap::new()),
+        Err(refused) => {
+            let status = StatusCode::from_u16(refused.slug.status())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let fields = problem_fields(&refused);
+            (status, Some(MEDIA_TYPE), problem_body(refused, attempt), fields)
+        }
+    };
+    if let Some(media_type) = media_type {
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    }
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}
+
+fn problem_body(refused: Refused, attempt: AttemptCode) -> Bytes {
+    let problem = Problem {
+        kind: format!("/problems/{}", refused.slug.as_str()),
+        title: refused.slug.title().to_owned(),
+        status: refused.slug.status(),
+        detail: refused.detail.into_owned(),
+        attempt: attempt.to_string(),
+    };
+    serde_json::to_vec(&problem).unwrap_or_default().into()
+}
+
+fn problem_fields(refused: &Refused) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    let mut put = |name: HeaderName, text: String| {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            fields.insert(name, value);
+        }
+    };
+    if let Some(wait) = refused.retry_after {
+        put(header::RETRY_AFTER, wait.0.max(1).to_string());
+    }
+    if let Some(allow) = &refused.allow {
+        put(header::ALLOW, allow.clone());
+    }
+    if refused.slug == Slug::Unauthenticated {
+        put(header::WWW_AUTHENTICATE, String::from("Bearer"));
+    }
+    fields
+}

@@ -1,0 +1,308 @@
+//! One request from its header to its answer: routed, limited, authenticated, read, decided,
+//! answered, logged.
+//!
+//! The use case runs in a task of its own, so that a caller who goes away changes nothing of what
+//! is written, and a panic is an answer.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cvm_core::id::{AttemptCode, CertificateId};
+use cvm_core::limit::Rate;
+use cvm_core::provisioning::{Caller, Provisioning};
+use cvm_core::time::Span;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::Body;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use crate::after::{Aftermath, AnswerBody, Departed};
+use crate::answer::{Answer, Outcome, response};
+use crate::auth::{self, Principal};
+use crate::limit::{AddressLimit, Limits, Network};
+use crate::problem::{Refused, Slug};
+use crate::router::{self, Endpoint, Route, Scope, Side, Who};
+use crate::{body, device, operator};
+
+/// What the API is told besides the use cases.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where devices find the device listener: `https://host:port`.
+    pub public_url: String,
+    /// Where devices find MQTT: `host:port`; `None` while that listener is off.
+    pub mqtt_endpoint: Option<String>,
+    /// Whether the device listener has the operator routes as well.
+    pub operator_on_device_listener: bool,
+    /// How often one address may be refused.
+    pub refusals_per_address: Rate,
+    /// Whose refusals are not counted.
+    pub trusted_networks: Vec<Network>,
+    /// What connections and requests may cost.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// The defaults for a device listener that devices find at `public_url`.
+    #[must_use]
+    pub fn new(public_url: String) -> Self {
+        Self {
+            public_url,
+            mqtt_endpoint: None,
+            operator_on_device_listener: false,
+            refusals_per_address: Rate { count: 60, per: Span::MINUTE },
+            trusted_networks: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The other end of a connection; a request without one in its extensions came from nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// The certificate whose key it proved possession of in its handshake; proves nothing more.
+    pub certificate: Option<CertificateId>,
+}
+
+/// The API over its use cases; clones are the same.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    provisioning: Arc<Provisioning>,
+    settings: Settings,
+    refusals: AddressLimit,
+    aftermath: Aftermath,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Api")
+    }
+}
+
+/// A request that was let in, for the handlers.
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
+    pub(crate) certificate: Option<CertificateId>,
+    pub(crate) principal: Principal,
+    /// The variable of the path, decoded.
+    pub(crate) variable: String,
+    pub(crate) query: Option<String>,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+impl Api {
+    /// The API over `provisioning`.
+    #[must_use]
+    pub fn new(provisioning: Arc<Provisioning>, settings: Settings) -> Self {
+        let aftermath = Aftermath::new(Arc::clone(&provisioning));
+        let trusted = settings.trusted_networks.clone();
+        let refusals = AddressLimit::new(settings.refusals_per_address, trusted);
+        Self(Arc::new(Inner { provisioning, settings, refusals, aftermath }))
+    }
+
+    /// Answers a request; what follows from it happens once the answer's body is dropped.
+    pub async fn answer<B>(&self, side: Side, request: Request<B>) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let began = Instant::now();
+        let attempt = self.0.provisioning.attempt_code();
+        let (parts, body) = request.into_parts();
+        let scope = Scope { side, has_operator_routes: self.has_operator_routes(side) };
+        let head = parts.method == Method::HEAD;
+        let method = router::Verb::of(&parts.method).map_or("other", router::Verb::as_str);
+        let (pattern, outcome) = match router::find(scope, &parts.method, parts.uri.path()) {
+            Ok((route, variable)) => {
+                let outcome = self.proceed(route, variable, parts, body, attempt).await;
+                (route.path, outcome)
+            }
+            Err(refused) => {
+                body::discard(&parts.headers, body).await;
+                ("none", refused.into())
+            }
+        };
+        log_cause(attempt, &outcome);
+        let answer = self.render(outcome, attempt, head);
+        let status = answer.status().as_u16();
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(%attempt, method, route = pattern, status, micros, "answered");
+        answer
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.settings.limits
+    }
+
+    pub(crate) fn aftermath(&self) -> &Aftermath {
+        &self.0.aftermath
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn provisioning(&self) -> &Provisioning {
+        &self.0.provisioning
+    }
+
+    fn has_operator_routes(&self, side: Side) -> bool {
+        side == Side::Operator || self.0.settings.operator_on_device_listener
+    }
+
+    /// A routed request: limited, authenticated, read, decided, counted.
+    async fn proceed<B>(
+        &self,
+        route: &'static Route,
+        variable: Option<String>,
+        parts: http::request::Parts,
+        body: B,
+        attempt: AttemptCode,
+    ) -> Outcome
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let nowhere = Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), certificate: None };
+        let peer = parts.extensions.get::<Peer>().copied().unwrap_or(nowhere);
+        let now = self.provisioning().ports().clock.read().now;
+        if route.who.is_counted()
+            && let Some(wait) = self.0.refusals.wait(peer.address, now)
+        {
+            return Refused::slow_down(wait).into();
+        }
+        let outcome = match self.admit(route, &parts).await {
+            Err(refused) => {
+                body::discard(&parts.headers, body).await;
+                refused.into()
+            }
+            Ok(principal) => {
+                let caller = Caller { address: peer.address.to_string(), attempt };
+                let call = Call {
+                    caller,
+                    certificate: peer.certificate,
+                    principal,
+                    variable: variable.unwrap_or_default(),
+                    query: parts.uri.query().map(str::to_owned),
+                    fields: parts.headers,
+                    body: Zeroizing::new(Vec::new()),
+                };
+                self.read_and_decide(route, call, body).await
+            }
+        };
+        let is_refused = outcome
+            .result
+            .as_ref()
+            .is_err_and(|refused| (400..500).contains(&refused.slug.status()));
+        if route.who.is_counted() && is_refused {
+            self.0.refusals.count(peer.address, now);
+        }
+        outcome
+    }
+
+    /// What can be refused before the body is read.
+    async fn admit(
+        &self,
+        route: &Route,
+        parts: &http::request::Parts,
+    ) -> Result<Principal, Refused> {
+        // HTTP/1.1 was counted while it was read; HTTP/2 bounds the bytes only.
+        if parts.headers.len() > self.limits().headers_max {
+            return Err(Refused::new(Slug::HeaderTooLarge, "the request has too many fields"));
+        }
+        let principal = match route.who {
+            Who::AnOperator => auth::operator(self.provisioning().ports(), &parts.headers).await?,
+            Who::Anyone | Who::HolderOfCertificate | Who::HolderOfToken => Principal::Stranger,
+        };
+        if route.endpoint.takes_json() {
+            body::require_json(&parts.headers)?;
+        }
+        Ok(principal)
+    }
+
+    async fn read_and_decide<B>(&self, route: &'static Route, mut call: Call, body: B) -> Outcome
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if route.endpoint.takes_json() {
+            match body::read(&call.fields, body, self.limits()).await {
+                Ok(bytes) => call.body = bytes,
+                Err(refused) => return refused.into(),
+            }
+        } else {
+            body::discard(&call.fields, body).await;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let (api, attempt) = (self.clone(), call.caller.attempt);
+        let _task = self.aftermath().tasks.spawn(async move {
+            let outcome = api.decide(route.endpoint, call).await;
+            // The caller went away: what follows from the answer happens all the same.
+            if let Err(Outcome { follow_up: Some(follow_up), .. }) = sender.send(outcome) {
+                api.aftermath().follow_all([Departed { attempt, follow_up }]);
+            }
+        });
+        let bound = Duration::from_secs(self.limits().request_seconds_max);
+        match timeout(bound, receiver).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Refused::internal("the request's task panicked").into(),
+            Err(_) => Refused::unavailable(String::from("no answer in time")).into(),
+        }
+    }
+
+    /// Hands the request to its use case.
+    async fn decide(&self, endpoint: Endpoint, call: Call) -> Outcome {
+        match endpoint {
+            Endpoint::AttemptList => operator::attempts::list(self, &call).await.into(),
+            Endpoint::CertificateConfirm => device::certificate_confirm(self, &call).await,
+            Endpoint::CertificateList => operator::certificates::list(self, &call).await.into(),
+            Endpoint::CertificateShow => operator::certificates::show(self, &call).await.into(),
+            Endpoint::CertificateVend => device::certificate_vend(self, &call).await,
+            Endpoint::DeviceList => operator::devices::list(self, &call).await.into(),
+            Endpoint::DeviceRegister => operator::devices::register(self, &call).await.into(),
+            Endpoint::DeviceShow => operator::devices::show(self, &call).await.into(),
+            Endpoint::HealthShow => Ok(device::health_show()).into(),
+            Endpoint::JournalList => operator::journal::list(self, &call).await.into(),
+            Endpoint::OpenApiShow => Ok(operator::open_api_show()).into(),
+            Endpoint::PolicyList => operator::policies::list(self, &call).await.into(),
+            Endpoint::PolicyPut => operator::policies::put(self, &call).await.into(),
+            Endpoint::PolicyShow => operator::policies::show(self, &call).await.into(),
+            Endpoint::ProblemShow => device::problem_show(&call).into(),
+            Endpoint::ReadinessShow => device::readiness_show(self).await.into(),
+            Endpoint::TrustBundleShow => Ok(device::trust_bundle_show(self)).into(),
+        }
+    }
+
+    fn render(&self, outcome: Outcome, attempt: AttemptCode, head: bool) -> Response<AnswerBody> {
+        let departed = outcome.follow_up.map(|follow_up| Departed { attempt, follow_up });
+        let (mut parts, bytes) = response(outcome.result, attempt).into_parts();
+        let length = bytes.len();
+        let mut body = AnswerBody::new(bytes, departed, self.aftermath().clone());
+        if head {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            body = body.without_bytes();
+        }
+        Response::from_parts(parts, body)
+    }
+}
+
+/// What the caller is not told.
+fn log_cause(attempt: AttemptCode, outcome: &Outcome) {
+    if let Err(Refused { slug, cause: Some(cause), .. }) = &outcome.result {
+        tracing::error!(%attempt, problem = slug.as_str(), cause, "request failed");
+    }
+}
+
+impl Outcome {
+    /// The outcome of a use case that has something to do after the answer.
+    pub(crate) fn followed(
+        (result, follow_up): (Result<Answer, Refused>, cvm_core::provisioning::FollowUp),
+    ) -> Self {
+        Self { result, follow_up: Some(follow_up) }
+    }
+}

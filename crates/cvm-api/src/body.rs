@@ -1,0 +1,163 @@
+//! Bodies in: their media type, their size, their time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use crate::limit::Limits;
+use crate::problem::{Refused, Slug};
+
+/// How much of a refused body is read and thrown away, so that its sender, who writes before it
+/// reads, sees the answer and not a reset connection.
+const DISCARDED_BYTES_MAX: usize = 256 * 1_024;
+
+/// How long that may take.
+const DISCARDING_MAX: Duration = Duration::from_secs(1);
+
+/// That the body says it is JSON: `application/json`, in UTF-8, not compressed.
+pub(crate) fn require_json(fields: &HeaderMap) -> Result<(), Refused> {
+    let mut types = fields.get_all(CONTENT_TYPE).iter();
+    let is_json = match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
+        (Some(text), None) => is_json(text),
+        (_, _) => false,
+    };
+    if is_json && !fields.contains_key(CONTENT_ENCODING) {
+        Ok(())
+    } else {
+        let detail = "send the body as it is, with Content-Type: application/json";
+        Err(Refused::new(Slug::UnsupportedMediaType, detail))
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    let mut parts = text.split(';').map(str::trim);
+    let is_type = parts.next().is_some_and(|part| part.eq_ignore_ascii_case("application/json"));
+    is_type
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+                value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            // RFC 8259 §11 defines no parameter; others mean nothing.
+            Some(_) | None => true,
+        })
+}
+
+/// The whole body, if it is not too large and comes in time; zeroized when dropped.
+pub(crate) async fn read<B>(
+    fields: &HeaderMap,
+    mut body: B,
+    limits: &Limits,
+) -> Result<Zeroizing<Vec<u8>>, Refused>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let too_large = || {
+        let detail = format!("a body has at most {} bytes", limits.body_bytes_max);
+        Refused::new(Slug::TooLarge, detail)
+    };
+    if announced(fields).is_some_and(|length| length > limits.body_bytes_max) {
+        discard(fields, body).await;
+        return Err(too_large());
+    }
+    let bound = Duration::from_secs(limits.request_seconds_max);
+    match timeout(bound, collect(&mut body, limits.body_bytes_max)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => {
+            discard(fields, body).await;
+            Err(too_large())
+        }
+        Ok(Err(Broken)) => Err(Refused::invalid("the body ended before its announced end")),
+        Err(_) => {
+            let detail = "the body did not arrive in time: send the request again";
+            Err(Refused::new(Slug::RequestTimeout, detail))
+        }
+    }
+}
+
+/// The connection failed in the middle of a body.
+struct Broken;
+
+async fn collect<B>(body: &mut B, bytes_max: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Broken>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4 * 1_024));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Broken)?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > bytes_max {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(Some(bytes))
+}
+
+/// Reads the rest of a body that nobody wants, within bounds.
+pub(crate) async fn discard<B>(fields: &HeaderMap, mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    // Who waits for `100 Continue` has sent nothing yet.
+    if fields.contains_key(EXPECT) || body.is_end_stream() {
+        return;
+    }
+    let reading = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+            if seen > DISCARDED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    if timeout(DISCARDING_MAX, reading).await.is_err() {
+        tracing::debug!("gave up on the rest of a body");
+    }
+}
+
+fn announced(fields: &HeaderMap) -> Option<usize> {
+    fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_json_in_utf_8_only() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json; v=1",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in
+            ["", "text/json", "application/jsonx", "application/json; charset=latin1", "text/plain"]
+        {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_missing_a_doubled_and_a_compressed_type_are_refused() {
+        let mut fields = HeaderMap::new();
+        assert!(require_json(&fields).is_err());
+        fields.append(CONTENT_TYPE, "application/json".parse().unwrap());
+        assert!(require_json(&fields).is_ok());
+        fields.append(CONTENT_TYPE, "application/json".parse().unwrap());
+        assert!(require_json(&fields).is_err());
+        fields.remove(CONTENT_TYPE);
+        fields.append(CONTENT_TYPE, "application/json".parse().unwrap());
+        fields.append(CONTENT_ENCODING, "gzip".parse().unwrap());
+        assert!(require_json(&fields).is_err());
+    }
+}

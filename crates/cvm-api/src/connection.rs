@@ -1,0 +1,279 @@
+//! One connection from its handshake to its end: what it is doing, until when it may, and what has
+//! to happen once its answers have left.
+//!
+//! hyper drives the protocol; the deadlines are here, because the same ones hold for HTTP/1.1 and
+//! HTTP/2, and because an idle connection may wait longer than a half-sent header.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::after::{Aftermath, Departed};
+use crate::limit::Limits;
+
+/// How long an idle connection that was told to close may take for it.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What a connection is doing.
+pub(crate) struct Connection {
+    state: Mutex<State>,
+    moved: Notify,
+    aftermath: Aftermath,
+    limits: Limits,
+    /// Over HTTP/1.1 a byte without a request is the beginning of one; over HTTP/2 it may be a
+    /// ping.
+    bytes_begin_requests: bool,
+}
+
+struct State {
+    /// The requests whose answers have not left, by when they began.
+    in_flight: BTreeMap<u64, Instant>,
+    begun: u64,
+    /// Since when nothing is in flight.
+    idle_since: Instant,
+    /// When the first byte of a request came whose header is not complete.
+    header_since: Option<Instant>,
+    /// Answers that left while nobody has flushed yet; `None` once nobody will.
+    departed: Option<Vec<Departed>>,
+}
+
+/// Why a connection has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// Nobody asks anything: it is closed politely.
+    Idle,
+    /// A header or an answer takes too long: it is dropped.
+    Stalled,
+}
+
+impl Connection {
+    pub(crate) fn new(aftermath: Aftermath, limits: Limits, bytes_begin_requests: bool) -> Self {
+        let state = State {
+            in_flight: BTreeMap::new(),
+            begun: 0,
+            idle_since: Instant::now(),
+            header_since: None,
+            departed: Some(Vec::new()),
+        };
+        let moved = Notify::new();
+        Self { state: Mutex::new(state), moved, aftermath, limits, bytes_begin_requests }
+    }
+
+    /// A request's header is complete; it is in flight until the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+        let mut state = self.state.lock();
+        state.begun += 1;
+        let number = state.begun;
+        state.in_flight.insert(number, Instant::now());
+        state.header_since = None;
+        drop(state);
+        self.moved.notify_one();
+        InFlight { connection: Some(Arc::clone(self)), number }
+    }
+
+    /// Until when the connection may go on as it is, and why not longer.
+    pub(crate) fn deadline(&self) -> (Instant, Overdue) {
+        let state = self.state.lock();
+        let limits = &self.limits;
+        if let Some(oldest) = state.in_flight.values().next() {
+            return (*oldest + seconds(4 * limits.request_seconds_max), Overdue::Stalled);
+        }
+        if let Some(since) = state.header_since {
+            return (since + seconds(limits.header_seconds_max), Overdue::Stalled);
+        }
+        match state.begun {
+            0 => (state.idle_since + seconds(limits.header_seconds_max), Overdue::Stalled),
+            _ => (state.idle_since + seconds(limits.idle_seconds_max), Overdue::Idle),
+        }
+    }
+
+    /// Returns when the deadline may have moved, or answers may have left.
+    pub(crate) async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// Does what had to wait until answers have left. To be called when hyper has flushed.
+    pub(crate) fn flushed(&self) {
+        let departed = match &mut self.state.lock().departed {
+            Some(departed) => std::mem::take(departed),
+            None => Vec::new(),
+        };
+        self.aftermath.follow_all(departed);
+    }
+
+    /// Nobody will flush any more.
+    pub(crate) fn closed(&self) {
+        let departed = self.state.lock().departed.take();
+        self.aftermath.follow_all(departed.unwrap_or_default());
+    }
+
+    fn bytes_came(&self) {
+        if self.bytes_begin_requests {
+            let mut state = self.state.lock();
+            if state.in_flight.is_empty() && state.header_since.is_none() {
+                state.header_since = Some(Instant::now());
+                drop(state);
+                self.moved.notify_one();
+            }
+        }
+    }
+
+    fn end(&self, number: u64, departed: Option<Departed>) {
+        let mut state = self.state.lock();
+        state.in_flight.remove(&number);
+        if state.in_flight.is_empty() {
+            state.idle_since = Instant::now();
+        }
+        let left_over = match (&mut state.departed, departed) {
+            (Some(waiting), Some(departed)) => {
+                waiting.push(departed);
+                None
+            }
+            (_, departed) => departed,
+        };
+        drop(state);
+        self.moved.notify_one();
+        self.aftermath.follow_all(left_over);
+    }
+}
+
+/// A request that has been begun and not answered to the end.
+pub(crate) struct InFlight {
+    connection: Option<Arc<Connection>>,
+    number: u64,
+}
+
+impl InFlight {
+    /// The answer has left hyper's hands, or never will.
+    pub(crate) fn end(mut self, departed: Option<Departed>) {
+        if let Some(connection) = self.connection.take() {
+            connection.end(self.number, departed);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.end(self.number, None);
+        }
+    }
+}
+
+/// A stream that tells its connection when bytes come.
+pub(crate) struct Watched<S> {
+    pub(crate) stream: S,
+    pub(crate) connection: Arc<Connection>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.connection.bytes_came();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// A connection as hyper drives it.
+pub(crate) trait Driven: Future<Output = hyper::Result<()>> {
+    /// Finish what is in flight, then close.
+    fn farewell(self: Pin<&mut Self>);
+}
+
+/// Drives a connection to its end, which is by itself, by a deadline, by `drain` or by `abort`.
+pub(crate) async fn drive(
+    connection: &Connection,
+    mut driven: Pin<Box<impl Driven>>,
+    drain: &tokio_util::sync::CancellationToken,
+    abort: &tokio_util::sync::CancellationToken,
+) {
+    let mut farewell_until = None;
+    loop {
+        let (deadline, overdue) = connection.deadline();
+        let deadline = farewell_until.map_or(deadline, |until: Instant| until.min(deadline));
+        let polled = std::future::poll_fn(|context| {
+            let polled = driven.as_mut().poll(context);
+            // Pending or not, hyper has flushed what it could.
+            connection.flushed();
+            polled
+        });
+        tokio::select! {
+            ended = polled => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                break;
+            }
+            () = abort.cancelled() => break,
+            () = drain.cancelled(), if farewell_until.is_none() => {
+                // How long the last requests may take is for `abort` to say.
+                farewell_until = Some(Instant::now() + seconds(86_400));
+                driven.as_mut().farewell();
+            }
+            () = connection.moved() => {}
+            () = tokio::time::sleep_until(deadline) => match (overdue, farewell_until) {
+                (Overdue::Idle, None) => {
+                    farewell_until = Some(Instant::now() + FAREWELL);
+                    driven.as_mut().farewell();
+                }
+                (Overdue::Idle | Overdue::Stalled, _) => break,
+            },
+        }
+    }
+    drop(driven);
+    connection.closed();
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}

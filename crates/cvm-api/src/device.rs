@@ -1,0 +1,113 @@
+//! What devices ask for: a certificate, its confirmation, the roots; and what probes ask for.
+
+use std::str::FromStr as _;
+
+use cvm_core::attempt;
+use cvm_core::key::KeyAlgorithm;
+use cvm_core::provisioning::{self, Ask, Confirmed};
+use cvm_core::token::Token;
+use cvm_wire::SecretText;
+use cvm_wire::device::{Endpoints, VendRequest, Vended};
+use http::StatusCode;
+
+use crate::answer::{Answer, Outcome};
+use crate::api::{Api, Call};
+use crate::problem::{Refused, Slug};
+use crate::{json, pem};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// `POST /v1/certificates`.
+pub(crate) async fn certificate_vend(api: &Api, call: &Call) -> Outcome {
+    let request = match vend_request(&call.body) {
+        Ok(request) => request,
+        Err(refused) => return refused.into(),
+    };
+    let (result, follow_up) = api.provisioning().vend(request, &call.caller).await;
+    let answer = match result {
+        Ok(vended) => vended_answer(api, call, &vended),
+        Err(refusal) => Err(refusal.into()),
+    };
+    Outcome::followed((answer, follow_up))
+}
+
+/// `POST /v1/certificates/confirm`.
+pub(crate) async fn certificate_confirm(api: &Api, call: &Call) -> Outcome {
+    let (result, follow_up) = api.provisioning().confirm(call.certificate, &call.caller).await;
+    let answer = match result {
+        Ok(Confirmed { .. }) => Ok(Answer::empty(StatusCode::NO_CONTENT)),
+        Err(refusal) => Err(refusal.into()),
+    };
+    Outcome::followed((answer, follow_up))
+}
+
+/// `GET /v1/trust-bundle`, as RFC 8555 §9.1 names the type.
+pub(crate) fn trust_bundle_show(api: &Api) -> Answer {
+    let bundle = api.provisioning().ports().issuer.trust_bundle();
+    Answer::text("application/pem-certificate-chain", bundle.as_bytes().to_vec())
+}
+
+/// `GET /healthz`: the process answers.
+pub(crate) fn health_show() -> Answer {
+    Answer::text(TEXT, "ok\n")
+}
+
+/// `GET /readyz`: the store can be written to.
+pub(crate) async fn readiness_show(api: &Api) -> Result<Answer, Refused> {
+    api.provisioning().ports().store.ready().await?;
+    Ok(Answer::text(TEXT, "ready\n"))
+}
+
+/// `GET /problems/{slug}`: what a problem's type stands for.
+pub(crate) fn problem_show(call: &Call) -> Result<Answer, Refused> {
+    let slug = Slug::ALL.iter().find(|slug| slug.as_str() == call.variable);
+    let slug = slug.ok_or_else(|| Refused::not_found("there is no such problem"))?;
+    let mut text = format!("{} ({})\n", slug.title(), slug.status());
+    if let Some(explanation) = attempt::explain(slug.as_str(), "") {
+        text.push_str(&format!("\n{}\n{}\n", explanation.meaning, explanation.cure));
+    }
+    Ok(Answer::text(TEXT, text))
+}
+
+fn vend_request(body: &[u8]) -> Result<provisioning::VendRequest, Refused> {
+    let VendRequest { serial_number, token, csr, key_algorithm } = json::parse(body)?;
+    let algorithm = match key_algorithm {
+        Some(name) => KeyAlgorithm::from_str(&name).map_err(|e| Refused::invalid(e.to_string()))?,
+        None => KeyAlgorithm::default(),
+    };
+    let ask = match csr {
+        Some(pem) => Ask::Csr(pem),
+        None => Ask::ServerKey(algorithm),
+    };
+    Ok(provisioning::VendRequest {
+        serial_number,
+        token: Token::unchecked(token.into_inner()),
+        ask,
+    })
+}
+
+fn vended_answer(api: &Api, call: &Call, vended: &provisioning::Vended) -> Result<Answer, Refused> {
+    let certificate = &vended.certificate;
+    let settings = api.settings();
+    let private_key =
+        vended.private_key.as_ref().map(|key| SecretText::new(pem::encode("PRIVATE KEY", &key.0)));
+    let status = if vended.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let wire = Vended {
+        certificate_id: certificate.id.to_string(),
+        certificate: pem::encode("CERTIFICATE", &certificate.der).to_string(),
+        chain: vended.chain.intermediate.clone(),
+        root_ca: vended.chain.root.clone(),
+        private_key,
+        thing_name: certificate.thing_name.to_string(),
+        not_before: certificate.not_before.to_string(),
+        not_after: certificate.not_after.to_string(),
+        renew_after: certificate.renew_after().to_string(),
+        server_time: api.provisioning().ports().clock.read().now.to_string(),
+        endpoints: Endpoints {
+            mqtt: settings.mqtt_endpoint.clone(),
+            https: Some(settings.public_url.clone()),
+        },
+        attempt: call.caller.attempt.to_string(),
+    };
+    Answer::json(status, &wire)
+}

@@ -1,0 +1,317 @@
+//! Listeners: accept, handshake, and one task for each connection, all of it bounded.
+//!
+//! A connection beyond the limit waits in the kernel's backlog. Stopping lets go of the port,
+//! closes what is idle, finishes what was asked, and gives up after a bound.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Side;
+use crate::after::AnswerBody;
+use crate::api::{Api, Peer};
+use crate::connection::{Connection, Driven, Watched, drive};
+use crate::limit::Limits;
+use crate::possession::possessed;
+use crate::tls::{self, ServerIdentity, TlsError};
+
+/// How long to wait after an accept that failed for want of descriptors or memory.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// How long follow-ups may take once the last connection is closed.
+const AFTERMATH_MAX: Duration = Duration::from_secs(10);
+
+/// HTTP/2 flow control: what one connection may have sent that nobody has read yet.
+const WINDOW_BYTES: u32 = 256 * 1_024;
+
+/// Why a listener did not start.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The socket is no good.
+    #[error("the listener's address cannot be told")]
+    Socket(#[source] io::Error),
+    /// TLS is no good.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Starts the device API on a socket that is listening already.
+///
+/// # Errors
+/// [`ServeError`]; nothing was started.
+pub fn serve_device(
+    listener: TcpListener,
+    identity: &Arc<ServerIdentity>,
+    api: &Api,
+) -> Result<Serving, ServeError> {
+    serve(listener, tls::device_config(Arc::clone(identity))?, api, Side::Device)
+}
+
+/// Starts the operator API on a socket that is listening already.
+///
+/// # Errors
+/// [`ServeError`]; nothing was started.
+pub fn serve_operator(
+    listener: TcpListener,
+    identity: &Arc<ServerIdentity>,
+    api: &Api,
+) -> Result<Serving, ServeError> {
+    serve(listener, tls::operator_config(Arc::clone(identity))?, api, Side::Operator)
+}
+
+/// A listener at work. Dropped, it stops accepting and finishes in the background.
+#[derive(Debug)]
+pub struct Serving {
+    local_addr: SocketAddr,
+    drain: CancellationToken,
+    abort: CancellationToken,
+    connections: TaskTracker,
+    api: Api,
+}
+
+impl Serving {
+    /// The address it listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Stops accepting, closes idle connections at once, finishes the requests in flight and what
+    /// follows from them, and returns; after `drain_seconds_max` it ends what is left.
+    pub async fn drain(self) {
+        self.drain.cancel();
+        self.connections.close();
+        let bound = Duration::from_secs(self.api.limits().drain_seconds_max);
+        if timeout(bound, self.connections.wait()).await.is_err() {
+            tracing::warn!(
+                left = self.connections.len(),
+                "connections cut off at the end of drain"
+            );
+            self.abort.cancel();
+            self.connections.wait().await;
+        }
+        let tasks = &self.api.aftermath().tasks;
+        tasks.close();
+        if timeout(AFTERMATH_MAX, tasks.wait()).await.is_err() {
+            tracing::error!(left = tasks.len(), "what follows from answers was not written");
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.drain.cancel();
+        self.connections.close();
+    }
+}
+
+/// What every connection of a listener shares.
+#[derive(Clone)]
+struct Shared {
+    api: Api,
+    side: Side,
+    acceptor: TlsAcceptor,
+    algorithms: WebPkiSupportedAlgorithms,
+    drain: CancellationToken,
+    abort: CancellationToken,
+}
+
+fn serve(
+    listener: TcpListener,
+    config: ServerConfig,
+    api: &Api,
+    side: Side,
+) -> Result<Serving, ServeError> {
+    let local_addr = listener.local_addr().map_err(ServeError::Socket)?;
+    let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
+    let connections = TaskTracker::new();
+    let shared = Shared {
+        api: api.clone(),
+        side,
+        algorithms: config.crypto_provider().signature_verification_algorithms,
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+        drain: drain.clone(),
+        abort: abort.clone(),
+    };
+    let _accepting = connections.spawn(accept_all(listener, shared, connections.clone()));
+    Ok(Serving { local_addr, drain, abort, connections, api: api.clone() })
+}
+
+async fn accept_all(listener: TcpListener, shared: Shared, connections: TaskTracker) {
+    let places = Arc::new(Semaphore::new(shared.api.limits().connections_max));
+    let mut is_failing = false;
+    loop {
+        let accepted = tokio::select! {
+            () = shared.drain.cancelled() => return,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, address, place)) => {
+                is_failing = false;
+                let _connection =
+                    connections.spawn(connect(stream, address, place, shared.clone()));
+            }
+            // The peer gave up while it waited: nothing of ours.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::error!(%error, "cannot accept connections: trying on");
+                }
+                tokio::select! {
+                    () = shared.drain.cancelled() => return,
+                    () = tokio::time::sleep(BACK_OFF) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, address) = listener.accept().await?;
+    Ok((stream, address, place))
+}
+
+async fn connect(
+    stream: TcpStream,
+    address: SocketAddr,
+    _place: OwnedSemaphorePermit,
+    shared: Shared,
+) {
+    let limits = *shared.api.limits();
+    // Answers are single writes: waiting for more to send only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let bound = Duration::from_secs(limits.handshake_seconds_max);
+    let handshake = timeout(bound, shared.acceptor.accept(stream));
+    let stream = tokio::select! {
+        () = shared.drain.cancelled() => return,
+        done = handshake => match done {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, %address, "handshake failed");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!(%address, "handshake took too long");
+                return;
+            }
+        },
+    };
+    speak(stream, address, shared, limits).await;
+}
+
+async fn speak(stream: TlsStream<TcpStream>, address: SocketAddr, shared: Shared, limits: Limits) {
+    let (_, session) = stream.get_ref();
+    let is_http2 = session.alpn_protocol() == Some(b"h2".as_slice());
+    let certificate = possessed(session.peer_certificates(), &shared.algorithms);
+    let peer = Peer { address: address.ip().to_canonical(), certificate };
+    let connection = Connection::new(shared.api.aftermath().clone(), limits, !is_http2);
+    let connection = Arc::new(connection);
+    let service = Answering {
+        api: shared.api.clone(),
+        side: shared.side,
+        peer,
+        connection: Arc::clone(&connection),
+    };
+    let io = TokioIo::new(Watched { stream, connection: Arc::clone(&connection) });
+    let Shared { drain, abort, .. } = &shared;
+    if is_http2 {
+        let driven = Box::pin(http2_builder(&limits).serve_connection(io, service));
+        drive(&connection, driven, drain, abort).await;
+    } else {
+        let driven = Box::pin(http1_builder(&limits).serve_connection(io, service));
+        drive(&connection, driven, drain, abort).await;
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // `Connection` keeps the time.
+        .header_read_timeout(None)
+        .max_headers(limits.headers_max)
+        .max_header_size(limits.header_bytes_max)
+        .max_buf_size(limits.header_bytes_max.max(8 * 1_024));
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let header_bytes = u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(header_bytes)
+        .max_pending_accept_reset_streams(limits.reset_streams_max)
+        .max_local_error_reset_streams(limits.reset_streams_max)
+        .initial_stream_window_size(WINDOW_BYTES / 4)
+        .initial_connection_window_size(WINDOW_BYTES);
+    builder
+}
+
+/// Hands the requests of one connection to the API.
+struct Answering {
+    api: Api,
+    side: Side,
+    peer: Peer,
+    connection: Arc<Connection>,
+}
+
+impl Service<Request<Incoming>> for Answering {
+    type Response = Response<AnswerBody>;
+    type Error = std::convert::Infallible;
+    type Future = Answered;
+
+    fn call(&self, mut request: Request<Incoming>) -> Answered {
+        let in_flight = self.connection.begin();
+        request.extensions_mut().insert(self.peer);
+        let (api, side) = (self.api.clone(), self.side);
+        Box::pin(async move {
+            let mut response = api.answer(side, request).await;
+            response.body_mut().ends(Some(in_flight));
+            Ok(response)
+        })
+    }
+}
+
+/// An answer to come.
+type Answered =
+    Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, std::convert::Infallible>> + Send>>;
+
+type Io = TokioIo<Watched<TlsStream<TcpStream>>>;
+
+impl Driven for http1::Connection<Io, Answering> {
+    fn farewell(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl Driven for http2::Connection<Io, Answering, TokioExecutor> {
+    fn farewell(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

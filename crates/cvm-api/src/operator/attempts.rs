@@ -1,0 +1,59 @@
+//! `/v1/attempts`: what became of a device's requests, step by step, for `explain`.
+
+use cvm_core::attempt::{self, explain};
+use cvm_core::id::{AttemptCode, SerialNumber};
+use cvm_core::page::Page;
+use cvm_wire::operator::{Attempt, Step};
+
+use super::query;
+use crate::answer::Answer;
+use crate::api::{Api, Call};
+use crate::problem::Refused;
+
+/// `GET /v1/attempts?serialNumber=` or `?code=`: newest first; empty where nothing is known.
+pub(crate) async fn list(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let [serial, code] = query::parameters(call.query.as_deref(), ["serialNumber", "code"])?;
+    let attempts = &api.provisioning().ports().attempts;
+    let items = match (serial, code) {
+        (Some(serial), None) => {
+            let serial: SerialNumber = parsed(&serial)?;
+            attempts.attempts_of(&serial).await?
+        }
+        (None, Some(code)) => {
+            let code: AttemptCode = parsed(&code)?;
+            attempts.attempt_by_code(code).await?.into_iter().collect()
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Refused::invalid("ask with serialNumber or with code"));
+        }
+    };
+    super::list(Page { items, next: None }, |attempt| wire_attempt(&attempt))
+}
+
+fn parsed<T>(text: &str) -> Result<T, Refused>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    text.parse().map_err(|error: T::Err| Refused::invalid(error.to_string()))
+}
+
+fn wire_attempt(attempt: &attempt::Attempt) -> Attempt {
+    let explanation = explain(&attempt.outcome, &attempt.reason);
+    let steps = attempt.steps.iter().map(|step| Step {
+        name: step.name.as_str().to_owned(),
+        passed: step.passed,
+        evidence: step.evidence.clone(),
+    });
+    Attempt {
+        attempt: attempt.code.to_string(),
+        at: attempt.at.to_string(),
+        serial_number: attempt.serial_number.to_string(),
+        address: attempt.address.clone(),
+        act: attempt.act.as_str().to_owned(),
+        outcome: attempt.outcome.clone(),
+        reason: attempt.reason.clone(),
+        steps: steps.collect(),
+        meaning: explanation.map_or("", |told| told.meaning).to_owned(),
+        cure: explanation.map_or("", |told| told.cure).to_owned(),
+    }
+}

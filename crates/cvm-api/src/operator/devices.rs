@@ -1,0 +1,169 @@
+//! `/v1/devices`: registering, listing and showing devices.
+
+use std::collections::BTreeMap;
+
+use cvm_core::certificate::CertificateState;
+use cvm_core::device::{Device, Road};
+use cvm_core::id::{Name, SerialNumber};
+use cvm_core::provisioning::{self, DeviceShown, NewToken};
+use cvm_core::time::Timestamp;
+use cvm_core::token::Token;
+use cvm_wire::SecretText;
+use cvm_wire::operator::{CertificateBrief, Device as WireDevice, NewDevice};
+use http::{HeaderMap, StatusCode};
+use zeroize::Zeroizing;
+
+use super::query;
+use crate::answer::Answer;
+use crate::api::{Api, Call};
+use crate::json;
+use crate::problem::Refused;
+
+/// AWS IoT Core: a thing has at most 50 attributes with its type, values of at most 800 characters.
+const ATTRIBUTES_MAX: usize = 50;
+const ATTRIBUTE_VALUE_CHARACTERS_MAX: usize = 800;
+
+/// As Stripe and the IETF draft `idempotency-key-header` have it in practice.
+const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 255;
+
+/// `POST /v1/devices`.
+pub(crate) async fn register(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let operator = call.principal.operator()?;
+    let new = new_device(json::parse(&call.body)?, &call.fields)?;
+    let registered = api.provisioning().device_register(new, operator).await?;
+    let status = if registered.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let mut wire = wire_device(&registered.device, live_briefs(&registered.device));
+    wire.token =
+        registered.token.map(|token| SecretText::new(Zeroizing::new(token.expose().to_owned())));
+    Answer::json(status, &wire)
+}
+
+/// `GET /v1/devices`.
+pub(crate) async fn list(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let ports = api.provisioning().ports();
+    let page = ports.catalogue.device_page(&query::page(call.query.as_deref())?).await?;
+    let now = ports.clock.read().now;
+    super::list(page, |mut device| {
+        let _ended = device.settle(now);
+        wire_device(&device, live_briefs(&device))
+    })
+}
+
+/// `GET /v1/devices/{serialNumber}`.
+pub(crate) async fn show(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let unknown = || Refused::not_found("there is no device with this serial number");
+    let serial: SerialNumber = call.variable.parse().map_err(|_| unknown())?;
+    let shown = api.provisioning().device_show(&serial).await?;
+    let DeviceShown { device, certificates } = shown.ok_or_else(unknown)?;
+    let briefs = certificates.iter().map(|shown| CertificateBrief {
+        certificate_id: shown.record.id.to_string(),
+        state: shown.state.as_str().to_owned(),
+    });
+    Answer::json(StatusCode::OK, &wire_device(&device, briefs.collect()))
+}
+
+fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDevice, Refused> {
+    let NewDevice { serial_number, token, token_expires, thing_name, policy, profile, attributes } =
+        wire;
+    check_attributes(&attributes)?;
+    Ok(provisioning::NewDevice {
+        serial_number: parsed("serialNumber", Some(serial_number))?
+            .ok_or_else(|| Refused::invalid("serialNumber is missing"))?,
+        token: new_token(token, fields)?,
+        token_expires: parsed::<Timestamp>("tokenExpires", token_expires)?,
+        thing_name: parsed("thingName", thing_name)?,
+        policy: parsed("policy", policy)?,
+        profile: parsed("profile", profile)?,
+        attributes,
+    })
+}
+
+fn parsed<T>(field: &str, text: Option<String>) -> Result<Option<T>, Refused>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let value = text.map(|text| text.parse()).transpose();
+    value.map_err(|error| Refused::invalid(format!("{field}: {error}")))
+}
+
+fn new_token(brought: Option<SecretText>, fields: &HeaderMap) -> Result<NewToken, Refused> {
+    let key = idempotency_key(fields)?;
+    match (brought, key) {
+        (Some(token), _) => Token::brought(token.into_inner())
+            .map(NewToken::Brought)
+            .map_err(|error| Refused::invalid(format!("token: {error}"))),
+        (None, Some(key)) => Ok(NewToken::Derived(key)),
+        (None, None) => Ok(NewToken::Random),
+    }
+}
+
+fn idempotency_key(fields: &HeaderMap) -> Result<Option<String>, Refused> {
+    let mut values = fields.get_all("idempotency-key").iter();
+    let key = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok(),
+        (Some(_), Some(_)) => None,
+    };
+    key.filter(|key| (1..=IDEMPOTENCY_KEY_CHARACTERS_MAX).contains(&key.len()))
+        .map(|key| Some(key.to_owned()))
+        .ok_or_else(|| {
+            let most = IDEMPOTENCY_KEY_CHARACTERS_MAX;
+            Refused::invalid(format!("Idempotency-Key is one key of 1 to {most} characters"))
+        })
+}
+
+fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), Refused> {
+    if attributes.len() > ATTRIBUTES_MAX {
+        return Err(Refused::invalid(format!("attributes: at most {ATTRIBUTES_MAX}")));
+    }
+    for (name, value) in attributes {
+        name.parse::<Name>()
+            .map_err(|error| Refused::invalid(format!("attributes: a name: {error}")))?;
+        let is_short = value.chars().count() <= ATTRIBUTE_VALUE_CHARACTERS_MAX;
+        if !is_short || value.chars().any(char::is_control) {
+            let most = ATTRIBUTE_VALUE_CHARACTERS_MAX;
+            let detail = format!("attributes: a value has at most {most} visible characters");
+            return Err(Refused::invalid(detail));
+        }
+    }
+    Ok(())
+}
+
+fn live_briefs(device: &Device) -> Vec<CertificateBrief> {
+    let mut live: Vec<_> = device.live.iter().collect();
+    live.sort_by_key(|live| live.issued_at);
+    let brief = |id: &cvm_core::id::CertificateId, state: CertificateState| CertificateBrief {
+        certificate_id: id.to_string(),
+        state: state.as_str().to_owned(),
+    };
+    live.into_iter().map(|live| brief(&live.id, live.state)).collect()
+}
+
+fn wire_device(device: &Device, certificates: Vec<CertificateBrief>) -> WireDevice {
+    let token = device.newest_token();
+    WireDevice {
+        serial_number: device.serial_number.to_string(),
+        thing_name: device.thing_name.to_string(),
+        policy: device.policy.to_string(),
+        profile: device.profile.to_string(),
+        attributes: device.attributes.clone(),
+        roads: device.roads.iter().map(|road| road_name(*road).to_owned()).collect(),
+        state: device.state().as_str().to_owned(),
+        disabled: device.disabled,
+        token_state: token.map_or("", |token| token.state.as_str()).to_owned(),
+        token_expires: token.map_or_else(String::new, |token| token.expires.to_string()),
+        certificates,
+        created_at: device.created_at.to_string(),
+        version: device.version,
+        token: None,
+    }
+}
+
+fn road_name(road: Road) -> &'static str {
+    match road {
+        Road::Vend => "vend",
+    }
+}
+
+#[cfg(test)]
+mod tests;

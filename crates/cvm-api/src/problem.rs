@@ -1,0 +1,185 @@
+//! Refusals as RFC 9457 problem documents: the single exhaustive map from core's refusals and the
+//! edge's own.
+//!
+//! What the caller is told and what the log is told are different fields; `cause` never travels.
+
+use std::borrow::Cow;
+
+use cvm_core::ports::StoreError;
+use cvm_core::provisioning::{Refusal, RegisterRefusal, chain_of};
+use cvm_core::time::Span;
+
+/// How long to wait for a store or an answer that is not there now.
+const RETRY_AFTER: Span = Span(2);
+
+macro_rules! slugs {
+    ($($(#[$doc:meta])* $name:ident = $slug:literal, $status:literal, $title:literal;)*) => {
+        /// The stable names of refusals: the last part of a problem's `type`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Slug { $($(#[$doc])* $name,)* }
+
+        impl Slug {
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
+
+            pub(crate) fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $slug,)* }
+            }
+
+            pub(crate) fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            pub(crate) fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+slugs! {
+    AccessDenied = "access-denied", 403, "Access denied";
+    AlreadyExists = "already-exists", 409, "The serial number is registered already";
+    AlreadyIssued = "already-issued", 409, "The token is bound to another key";
+    CertificateExpired = "certificate-expired", 403, "The certificate has expired";
+    CertificateInactive = "certificate-inactive", 403, "The certificate is inactive";
+    CertificateRequired = "certificate-required", 401, "A client certificate is needed";
+    CertificateRevoked = "certificate-revoked", 403, "The certificate is revoked";
+    CertificateSuperseded = "certificate-superseded", 403, "The certificate is superseded";
+    CertificateUnknown = "certificate-unknown", 403, "The certificate is unknown";
+    CsrRequired = "csr-required", 400, "A certificate request is needed";
+    DeviceDeleted = "device-deleted", 409, "The device was deleted";
+    HeaderTooLarge = "header-too-large", 431, "The request's header is too large";
+    InternalError = "internal-error", 500, "The server failed";
+    InvalidCsr = "invalid-csr", 400, "The certificate request is invalid";
+    InvalidRequest = "invalid-request", 400, "The request is invalid";
+    KeyNotAcceptable = "key-not-acceptable", 400, "The key is not acceptable";
+    MethodNotAllowed = "method-not-allowed", 405, "The method is not allowed here";
+    NotFound = "not-found", 404, "There is nothing here";
+    RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
+    SlowDown = "slow-down", 429, "Too many requests";
+    ThingNameTaken = "thing-name-taken", 409, "Another device has the thing name";
+    TooLarge = "too-large", 413, "The request is too large";
+    Unauthenticated = "unauthenticated", 401, "An operator's token is needed";
+    Unavailable = "unavailable", 503, "The server cannot answer now";
+    UnknownPolicy = "unknown-policy", 400, "The policy is unknown";
+    UnknownProfile = "unknown-profile", 400, "The profile is unknown";
+    UnsupportedMediaType = "unsupported-media-type", 415, "The media type is not supported";
+    WeakKey = "weak-key", 400, "The key is too weak";
+}
+
+/// A refusal on its way out.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) slug: Slug,
+    /// What is wrong and what to do; nothing of what was sent.
+    pub(crate) detail: Cow<'static, str>,
+    pub(crate) retry_after: Option<Span>,
+    /// For the `Allow` field of a 405.
+    pub(crate) allow: Option<String>,
+    /// For the log only.
+    pub(crate) cause: Option<String>,
+}
+
+impl Refused {
+    pub(crate) fn new(slug: Slug, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { slug, detail: detail.into(), retry_after: None, allow: None, cause: None }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Slug::InvalidRequest, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Slug::NotFound, detail)
+    }
+
+    pub(crate) fn method_not_allowed(allow: String) -> Self {
+        let detail = "this route has other methods: see Allow";
+        Self { allow: Some(allow), ..Self::new(Slug::MethodNotAllowed, detail) }
+    }
+
+    pub(crate) fn slow_down(retry_after: Span) -> Self {
+        let detail = "too many refused requests from this address: wait and ask again";
+        Self { retry_after: Some(retry_after), ..Self::new(Slug::SlowDown, detail) }
+    }
+
+    pub(crate) fn unavailable(cause: String) -> Self {
+        let detail = "the server cannot answer now; the same request succeeds later";
+        let retry_after = Some(RETRY_AFTER);
+        Self { retry_after, cause: Some(cause), ..Self::new(Slug::Unavailable, detail) }
+    }
+
+    pub(crate) fn internal(cause: &str) -> Self {
+        let detail = "the server failed at this request: hand its attempt code to support";
+        Self { cause: Some(cause.to_owned()), ..Self::new(Slug::InternalError, detail) }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let (slug, retry_after) = match &refusal {
+            // Every kind of no is one answer; the denial is for `explain` alone.
+            Refusal::AccessDenied(_) => (Slug::AccessDenied, None),
+            Refusal::AlreadyIssued => (Slug::AlreadyIssued, None),
+            Refusal::CertificateExpired => (Slug::CertificateExpired, None),
+            Refusal::CertificateInactive => (Slug::CertificateInactive, None),
+            Refusal::CertificateRequired => (Slug::CertificateRequired, None),
+            Refusal::CertificateRevoked => (Slug::CertificateRevoked, None),
+            Refusal::CertificateSuperseded => (Slug::CertificateSuperseded, None),
+            Refusal::CertificateUnknown => (Slug::CertificateUnknown, None),
+            Refusal::CsrRequired => (Slug::CsrRequired, None),
+            Refusal::InvalidCsr(_) => (Slug::InvalidCsr, None),
+            Refusal::KeyNotAcceptable => (Slug::KeyNotAcceptable, None),
+            Refusal::SlowDown { retry_after } => (Slug::SlowDown, Some(*retry_after)),
+            Refusal::Unavailable { retry_after, .. } => (Slug::Unavailable, Some(*retry_after)),
+            Refusal::WeakKey(_) => (Slug::WeakKey, None),
+        };
+        let detail = refusal.to_string();
+        let cause = match refusal {
+            Refusal::Unavailable { cause, .. } => Some(cause),
+            Refusal::AccessDenied(_)
+            | Refusal::AlreadyIssued
+            | Refusal::CertificateExpired
+            | Refusal::CertificateInactive
+            | Refusal::CertificateRequired
+            | Refusal::CertificateRevoked
+            | Refusal::CertificateSuperseded
+            | Refusal::CertificateUnknown
+            | Refusal::CsrRequired
+            | Refusal::InvalidCsr(_)
+            | Refusal::KeyNotAcceptable
+            | Refusal::SlowDown { .. }
+            | Refusal::WeakKey(_) => None,
+        };
+        Self { retry_after, cause, ..Self::new(slug, detail) }
+    }
+}
+
+impl From<RegisterRefusal> for Refused {
+    fn from(refusal: RegisterRefusal) -> Self {
+        let detail = refusal.to_string();
+        let slug = match refusal {
+            RegisterRefusal::AlreadyExists => Slug::AlreadyExists,
+            RegisterRefusal::DeviceDeleted => Slug::DeviceDeleted,
+            RegisterRefusal::Invalid(_) => Slug::InvalidRequest,
+            RegisterRefusal::ThingNameTaken => Slug::ThingNameTaken,
+            RegisterRefusal::Unavailable(cause) => return Self::unavailable(cause),
+            RegisterRefusal::UnknownPolicy(_) => Slug::UnknownPolicy,
+            RegisterRefusal::UnknownProfile(_) => Slug::UnknownProfile,
+        };
+        Self::new(slug, detail)
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Corrupt(_) | StoreError::Unavailable(_) => {
+                Self::unavailable(chain_of(&error))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! One test per map: every refusal has its own slug, status and wording.
+
+use cvm_core::decision::Denial;
+use cvm_core::key::{CsrError, WeakKey};
+
+use super::*;
+
+/// One of each, with the status that the contract gives it.
+fn refusals() -> Vec<(Refusal, u16)> {
+    let unavailable = || Refusal::Unavailable {
+        retry_after: Span(30),
+        reason: "clock",
+        cause: String::from("the cause"),
+    };
+    vec![
+        (Refusal::AccessDenied(Denial::WrongToken), 403),
+        (Refusal::AlreadyIssued, 409),
+        (Refusal::CertificateExpired, 403),
+        (Refusal::CertificateInactive, 403),
+        (Refusal::CertificateRequired, 401),
+        (Refusal::CertificateRevoked, 403),
+        (Refusal::CertificateSuperseded, 403),
+        (Refusal::CertificateUnknown, 403),
+        (Refusal::CsrRequired, 400),
+        (Refusal::InvalidCsr(CsrError::Signature), 400),
+        (Refusal::KeyNotAcceptable, 400),
+        (Refusal::SlowDown { retry_after: Span(7) }, 429),
+        (unavailable(), 503),
+        (Refusal::WeakKey(WeakKey::Roca), 400),
+    ]
+}
+
+#[test]
+fn every_refusal_of_core_keeps_its_slug_and_has_its_status() {
+    for (refusal, status) in refusals() {
+        let slug = refusal.slug();
+        let refused = Refused::from(refusal);
+        assert_eq!((refused.slug.as_str(), refused.slug.status()), (slug, status));
+        let waits = matches!(status, 429 | 503);
+        assert_eq!(refused.retry_after.is_some(), waits, "{slug}");
+    }
+}
+
+#[test]
+fn every_kind_of_no_is_one_wording() {
+    let denials = [
+        Denial::DeviceDeleted,
+        Denial::DeviceDisabled,
+        Denial::TokenBurntByConfirmation,
+        Denial::TokenBurntByOperator,
+        Denial::TokenExpired,
+        Denial::UnknownSerialNumber,
+        Denial::WrongToken,
+    ];
+    let details: Vec<_> =
+        denials.map(|denial| Refused::from(Refusal::AccessDenied(denial)).detail).into();
+    assert!(details.iter().all(|detail| detail == &details[0]), "{details:?}");
+}
+
+#[test]
+fn the_cause_is_for_the_log_only() {
+    for refused in [
+        Refused::from(StoreError::Corrupt(String::from("the cause"))),
+        Refused::from(StoreError::Unavailable("the cause".into())),
+        Refused::from(RegisterRefusal::Unavailable(String::from("the cause"))),
+        Refused::from(refusals().remove(12).0),
+    ] {
+        assert_eq!(refused.slug, Slug::Unavailable);
+        assert!(!refused.detail.contains("cause"), "{}", refused.detail);
+        assert!(refused.cause.unwrap().contains("the cause"));
+        assert!(refused.retry_after.is_some());
+    }
+}
+
+#[test]
+fn every_refusal_of_a_registration_has_its_slug() {
+    for (refusal, slug, status) in [
+        (RegisterRefusal::AlreadyExists, "already-exists", 409),
+        (RegisterRefusal::DeviceDeleted, "device-deleted", 409),
+        (RegisterRefusal::Invalid(String::from("so")), "invalid-request", 400),
+        (RegisterRefusal::ThingNameTaken, "thing-name-taken", 409),
+        (RegisterRefusal::Unavailable(String::from("so")), "unavailable", 503),
+        (RegisterRefusal::UnknownPolicy("p".parse().unwrap()), "unknown-policy", 400),
+        (RegisterRefusal::UnknownProfile("p".parse().unwrap()), "unknown-profile", 400),
+    ] {
+        let refused = Refused::from(refusal);
+        assert_eq!((refused.slug.as_str(), refused.slug.status()), (slug, status));
+    }
+}
+
+#[test]
+fn slugs_and_titles_are_told_apart() {
+    for (at, slug) in Slug::ALL.iter().enumerate() {
+        for other in &Slug::ALL[..at] {
+            assert_ne!(slug.as_str(), other.as_str());
+            assert_ne!(slug.title(), other.title());
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Which request reaches which route.
+
+use super::*;
+use crate::problem::Slug;
+
+const DEVICE: Scope = Scope { side: Side::Device, has_operator_routes: false };
+const OPERATOR: Scope = Scope { side: Side::Operator, has_operator_routes: true };
+const BOTH: Scope = Scope { side: Side::Device, has_operator_routes: true };
+
+fn found(scope: Scope, method: &str, path: &str) -> Result<(Endpoint, Option<String>), Slug> {
+    let method = http::Method::from_bytes(method.as_bytes()).unwrap();
+    find(scope, &method, path)
+        .map(|(route, variable)| (route.endpoint, variable))
+        .map_err(|refused| refused.slug)
+}
+
+#[test]
+fn every_route_is_found_where_it_is_and_404_where_it_is_not() {
+    for route in &ROUTES {
+        let path = route.path.split('{').next().unwrap().to_owned();
+        let path = if path.ends_with('/') { path + "x" } else { path };
+        for scope in [DEVICE, OPERATOR, BOTH] {
+            let expected = if scope.has(route) { Ok(route.endpoint) } else { Err(Slug::NotFound) };
+            let endpoint = found(scope, route.verb.as_str(), &path).map(|(endpoint, _)| endpoint);
+            assert_eq!(endpoint, expected, "{scope:?} {route:?}");
+        }
+    }
+}
+
+#[test]
+fn a_serial_number_is_decoded_after_its_action_was_split_off() {
+    let show = |path: &str| found(OPERATOR, "GET", &format!("/v1/devices/{path}"));
+    let shown = |serial: &str| Ok((Endpoint::DeviceShow, Some(serial.to_owned())));
+    assert_eq!(show("SN-1"), shown("SN-1"));
+    assert_eq!(show("a%2Fb%3Ac%3adisable"), shown("a/b:c:disable"));
+    assert_eq!(show("a+b%2B"), shown("a+b+"));
+    assert_eq!(show("%C3%A9"), shown("é"));
+    for nothing in
+        ["", "a/b", "SN-1:disable", "a%3Ab:disable", "a:", "%", "%4", "%zz", "%FF", "%+1"]
+    {
+        assert_eq!(show(nothing), Err(Slug::NotFound), "{nothing}");
+    }
+}
+
+#[test]
+fn a_path_is_here_byte_for_byte_or_not_at_all() {
+    for path in
+        ["", "/", "*", "/v1", "/v1/", "/v1/certificates/", "//v1/certificates", "/V1/certificates"]
+    {
+        assert_eq!(found(DEVICE, "POST", path), Err(Slug::NotFound), "{path}");
+    }
+}
+
+#[test]
+fn another_method_is_405_with_the_methods_there_are() {
+    for (scope, method, path, allow) in [
+        (DEVICE, "PUT", "/v1/certificates", "POST"),
+        (OPERATOR, "DELETE", "/v1/policies/p", "GET, HEAD, PUT"),
+        (BOTH, "PATCH", "/v1/certificates", "POST, GET, HEAD"),
+        (OPERATOR, "OPTIONS", "/healthz", "GET, HEAD"),
+        (DEVICE, "BREW", "/healthz", "GET, HEAD"),
+    ] {
+        let method = http::Method::from_bytes(method.as_bytes()).unwrap();
+        let refused = find(scope, &method, path).unwrap_err();
+        assert_eq!((refused.slug, refused.allow.as_deref()), (Slug::MethodNotAllowed, Some(allow)));
+    }
+}
+
+#[test]
+fn head_is_get() {
+    assert_eq!(found(DEVICE, "HEAD", "/healthz"), Ok((Endpoint::HealthShow, None)));
+}
+
+mod document {
+    //! The document and the list of routes say the same.
+
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn document() -> Value {
+        serde_json::from_str(include_str!("../../openapi.json")).unwrap()
+    }
+
+    #[test]
+    fn every_route_is_an_operation_and_every_operation_a_route() {
+        let document = document();
+        let mut operations = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            operations
+                .extend(item.as_object().unwrap().keys().map(|verb| format!("{verb} {path}")));
+        }
+        let form = |route: &Route| format!("{} {}", route.verb.as_str().to_lowercase(), route.path);
+        assert_eq!(ROUTES.iter().map(form).collect::<BTreeSet<_>>(), operations);
+    }
+
+    #[test]
+    fn an_operation_says_who_may_and_on_which_listener() {
+        let document = document();
+        for route in &ROUTES {
+            let operation = &document["paths"][route.path][route.verb.as_str().to_lowercase()];
+            let (scheme, is_counted) = match route.who {
+                Who::AnOperator => (Some("adminToken"), false),
+                Who::Anyone => (None, false),
+                Who::HolderOfCertificate => (Some("deviceCertificate"), true),
+                Who::HolderOfToken => (None, true),
+            };
+            let security = operation["security"].as_array().unwrap();
+            let said =
+                security.first().map(|said| said.as_object().unwrap().keys().next().unwrap());
+            assert_eq!(said.map(String::as_str), scheme, "{route:?}");
+            assert_eq!(operation["responses"].get("429").is_some(), is_counted, "{route:?}");
+            let tag = match route.listener {
+                Listener::Both => "probes",
+                Listener::Device => "device",
+                Listener::Operator => "operator",
+            };
+            assert_eq!(operation["tags"][0], tag, "{route:?}");
+            assert_eq!(operation.get("requestBody").is_some(), route.endpoint.takes_json());
+        }
+    }
+
+    #[test]
+    fn every_slug_is_in_the_document_under_its_status_and_no_other() {
+        let document = document();
+        let responses = document["components"]["responses"].as_object().unwrap();
+        let mut documented = BTreeSet::new();
+        for (name, response) in responses {
+            let slugs = response["x-problems"].as_array().unwrap();
+            documented.extend(slugs.iter().map(|slug| slug.as_str().unwrap().to_owned()));
+            assert!(!name.is_empty());
+        }
+        for item in document["paths"].as_object().unwrap().values() {
+            for operation in item.as_object().unwrap().values() {
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    let response = match response["$ref"].as_str() {
+                        Some(reference) => document.pointer(&reference[1..]).unwrap(),
+                        None => response,
+                    };
+                    for slug in response["x-problems"].as_array().into_iter().flatten() {
+                        let slug = slug.as_str().unwrap();
+                        let known = Slug::ALL.iter().find(|known| known.as_str() == slug);
+                        assert_eq!(known.unwrap().status().to_string(), *status, "{slug}");
+                        documented.insert(slug.to_owned());
+                    }
+                }
+            }
+        }
+        let ours: BTreeSet<_> = Slug::ALL.iter().map(|slug| slug.as_str().to_owned()).collect();
+        assert_eq!(documented, ours);
+    }
+}

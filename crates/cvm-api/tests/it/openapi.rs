@@ -1,0 +1,245 @@
+//! The document is the API: routes, bodies, statuses and slugs are the same on both sides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use cvm_wire::SecretText;
+use cvm_wire::device::{Endpoints, VendRequest, Vended};
+use cvm_wire::operator::{
+    Attempt, Certificate, CertificateBrief, Device, JournalRow, List, NewDevice, Policy, Step,
+};
+use cvm_wire::problem::Problem;
+use serde::Serialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../openapi.json")).unwrap());
+
+/// That an answer, to whatever operation, is as the document says. Requests that reach no
+/// operation have none to be documented in.
+pub(crate) fn check(method: &str, path: &str, status: u16, slug: Option<&str>) {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let operations = DOCUMENT["paths"].as_object().unwrap().iter().filter_map(|(pattern, item)| {
+        let operation = item.get(method.to_lowercase())?;
+        is_like(pattern, path).then_some((pattern, operation))
+    });
+    // A literal segment is closer than a variable.
+    let Some((pattern, operation)) = operations.min_by_key(|(pattern, _)| pattern.contains('{'))
+    else {
+        return;
+    };
+    let answer = resolved(&operation["responses"][status.to_string()]);
+    // A route of the other listener is 404 wherever it is, or 405 where another has its path.
+    if matches!(status, 404 | 405) && answer.is_null() {
+        return;
+    }
+    assert!(!answer.is_null(), "{method} {pattern} answers {status}, undocumented");
+    if let Some(slug) = slug {
+        let slugs = answer["x-problems"].as_array().unwrap();
+        assert!(slugs.iter().any(|known| known == slug), "{method} {pattern} {status} {slug}");
+    }
+}
+
+fn is_like(pattern: &str, path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    let (wanted, given): (Vec<_>, Vec<_>) =
+        (pattern.split('/').collect(), path.split('/').collect());
+    wanted.len() == given.len()
+        && wanted
+            .iter()
+            .zip(&given)
+            .all(|(wanted, given)| wanted.starts_with('{') || wanted == given)
+}
+
+fn resolved(value: &'static Value) -> &'static Value {
+    match value["$ref"].as_str() {
+        Some(reference) => DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => value,
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn walk(value: &'static Value) {
+        match value {
+            Value::Object(fields) => {
+                if fields.contains_key("$ref") {
+                    assert!(!resolved(value).is_null());
+                }
+                fields.values().for_each(walk);
+            }
+            Value::Array(items) => items.iter().for_each(walk),
+            _ => {}
+        }
+    }
+    walk(&DOCUMENT);
+}
+
+/// A secret of the examples.
+fn secret() -> SecretText {
+    SecretText::new(Zeroizing::new(String::from("s")))
+}
+
+fn t() -> String {
+    String::from("t")
+}
+
+fn brief() -> CertificateBrief {
+    CertificateBrief { certificate_id: t(), state: t() }
+}
+
+fn device(token: Option<SecretText>) -> Device {
+    Device {
+        serial_number: t(),
+        thing_name: t(),
+        policy: t(),
+        profile: t(),
+        attributes: BTreeMap::new(),
+        roads: Vec::new(),
+        state: t(),
+        disabled: false,
+        token_state: t(),
+        token_expires: t(),
+        certificates: vec![brief()],
+        created_at: t(),
+        version: 1,
+        token,
+    }
+}
+
+fn certificate(maybe: Option<String>) -> Certificate {
+    Certificate {
+        certificate_id: t(),
+        certificate_serial: t(),
+        serial_number: t(),
+        thing_name: t(),
+        state: t(),
+        origin: t(),
+        not_before: t(),
+        not_after: t(),
+        confirmed_at: maybe.clone(),
+        revoked_at: maybe.clone(),
+        reason: maybe,
+        certificate: t(),
+    }
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        attempt: t(),
+        at: t(),
+        serial_number: t(),
+        address: t(),
+        act: t(),
+        outcome: t(),
+        reason: t(),
+        steps: Vec::new(),
+        meaning: t(),
+        cure: t(),
+    }
+}
+
+fn row(maybe: Option<String>) -> JournalRow {
+    JournalRow {
+        writer: t(),
+        number: 1,
+        at: t(),
+        class: t(),
+        kind: t(),
+        serial_number: t(),
+        certificate_id: maybe.clone(),
+        attempt: maybe,
+        actor: t(),
+        detail: t(),
+    }
+}
+
+fn vended(private_key: Option<SecretText>) -> Vended {
+    Vended {
+        certificate_id: t(),
+        certificate: t(),
+        chain: t(),
+        root_ca: t(),
+        private_key,
+        thing_name: t(),
+        not_before: t(),
+        not_after: t(),
+        renew_after: t(),
+        server_time: t(),
+        endpoints: Endpoints::default(),
+        attempt: t(),
+    }
+}
+
+fn vend_request(csr: Option<String>) -> VendRequest {
+    VendRequest { serial_number: t(), token: secret(), key_algorithm: csr.clone(), csr }
+}
+
+fn new_device(maybe: Option<String>) -> NewDevice {
+    NewDevice {
+        serial_number: t(),
+        token: maybe.as_ref().map(|_| secret()),
+        token_expires: maybe.clone(),
+        thing_name: maybe.clone(),
+        policy: maybe.clone(),
+        profile: maybe.clone(),
+        attributes: maybe.map(|text| (text.clone(), text)).into_iter().collect(),
+    }
+}
+
+fn list<T>(item: T) -> List<T> {
+    List { items: vec![item], cursor: None }
+}
+
+fn names(value: &impl Serialize) -> BTreeSet<String> {
+    serde_json::to_value(value).unwrap().as_object().unwrap().keys().cloned().collect()
+}
+
+/// Each wire type, by its schema: with everything it can have, and with as little as it can.
+fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
+    let full = Some(t());
+    let endpoints = Endpoints { mqtt: full.clone(), https: full.clone() };
+    let step = Step { name: t(), passed: true, evidence: t() };
+    let problem = Problem { kind: t(), title: t(), status: 400, detail: t(), attempt: t() };
+    let policy = || Policy { name: t(), document: Value::Null, updated_at: t() };
+    let same = |value: BTreeSet<String>| (value.clone(), value);
+    let two = |name, (full, least)| (name, full, least);
+    vec![
+        two("Attempt", same(names(&attempt()))),
+        two("AttemptList", same(names(&list(attempt())))),
+        two("Certificate", (names(&certificate(full.clone())), names(&certificate(None)))),
+        two("CertificateBrief", same(names(&brief()))),
+        two("CertificateList", same(names(&list(certificate(None))))),
+        two("Device", (names(&device(Some(secret()))), names(&device(None)))),
+        two("DeviceList", same(names(&list(device(None))))),
+        two("Endpoints", (names(&endpoints), names(&Endpoints::default()))),
+        two("JournalRow", (names(&row(full.clone())), names(&row(None)))),
+        two("JournalRowList", same(names(&list(row(None))))),
+        two("NewDevice", (names(&new_device(full.clone())), names(&new_device(None)))),
+        two("Policy", same(names(&policy()))),
+        two("PolicyList", same(names(&list(policy())))),
+        two("Problem", same(names(&problem))),
+        two("Step", same(names(&step))),
+        two("Vended", (names(&vended(Some(secret()))), names(&vended(None)))),
+        two("VendRequest", (names(&vend_request(full)), names(&vend_request(None)))),
+    ]
+}
+
+#[test]
+fn every_body_has_exactly_the_properties_of_its_schema() {
+    let schemas = DOCUMENT["components"]["schemas"].as_object().unwrap();
+    let mut described: BTreeSet<&str> = schemas.keys().map(String::as_str).collect();
+    // What a policy document is, AWS says.
+    assert!(described.remove("PolicyDocument"));
+    for (name, full, least) in examples() {
+        let schema = &schemas[name];
+        let properties = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(full, properties, "{name}");
+        let required = schema["required"].as_array().unwrap().iter();
+        let required = required.map(|field| field.as_str().unwrap().to_owned()).collect();
+        assert_eq!(least, required, "{name}");
+        assert!(described.remove(name), "{name}");
+    }
+    assert_eq!(described, BTreeSet::new());
+}
