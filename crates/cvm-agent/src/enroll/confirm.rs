@@ -1,0 +1,66 @@
+//! Proof that a device holds its new certificate: the server then burns the token.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::UnixTime;
+
+use super::identity::{self, DeviceRecord};
+use super::retry::Retries;
+use super::{RECORD_FILE, RETRIES, ROOT_CA_FILE, Reporter};
+use crate::client::{Client, ClientCertificate, Trust};
+use crate::clock::{Clock, FlooredClock, SystemClock, parse_seconds};
+use crate::error::Error;
+use crate::files;
+
+/// How to confirm.
+#[derive(Clone, Debug)]
+pub struct ConfirmOptions {
+    /// Another address than the one in `device.json`.
+    pub server: Option<String>,
+    /// How often to try again when the server cannot answer now.
+    pub retries: u32,
+    /// Whose time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for ConfirmOptions {
+    fn default() -> Self {
+        Self { server: None, retries: RETRIES, clock: Arc::new(SystemClock) }
+    }
+}
+
+/// Confirms the certificate in a directory, over mTLS with it. Can be repeated.
+///
+/// # Errors
+/// By blame, see [`Error`].
+pub fn confirm(
+    directory: &Path,
+    options: &ConfirmOptions,
+    reporter: &dyn Reporter,
+) -> Result<DeviceRecord, Error> {
+    let content = |what: String| Error::LocalContent { what };
+    let record = identity::record(directory)?.ok_or_else(|| {
+        content(format!(
+            "{} holds no finished enrollment ({RECORD_FILE} is missing or damaged); enroll again",
+            directory.display()
+        ))
+    })?;
+    let (leaf, chain) = identity::certificate(directory)?.map_err(content)?;
+    let path = record.key_path(directory);
+    let key = identity::parse_key(&files::read_needed(&path)?, &path)?;
+    let clock = FlooredClock::new(Arc::clone(&options.clock));
+    let told = parse_seconds(&record.server_time).unwrap_or(0);
+    let shown = std::iter::once(leaf).chain(chain).collect();
+    let client = Client::builder(options.server.as_ref().unwrap_or(&record.server))
+        .trust(Trust::RootFile(directory.join(ROOT_CA_FILE)))
+        .client_certificate(ClientCertificate::new(shown, key))
+        .floored_clock(clock.clone())
+        .not_earlier_than(UnixTime::since_unix_epoch(Duration::from_secs(told)))
+        .build()?;
+    let mut retries = Retries::new(options.retries, &clock, reporter);
+    retries.run(|| client.post("/v1/certificates/confirm").send()?.accepted())?;
+    reporter.step(&format!("{} confirmed the certificate", client.server()));
+    Ok(record)
+}

@@ -1,0 +1,86 @@
+//! Trying again: a bounded number of times, never sooner than the server asked for, and not all
+//! devices of a fleet at once.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+
+use super::Reporter;
+use crate::clock::FlooredClock;
+use crate::error::Error;
+
+/// The first wait when the server names none; each further one is twice as long.
+const FIRST_MILLISECONDS: u64 = 1000;
+/// The longest wait of our own.
+const OWN_MILLISECONDS_MAX: u64 = 60_000;
+/// Who asks for more than this is not waited for: the caller may come back.
+const ASKED_SECONDS_MAX: u64 = 300;
+
+/// A number of tries that several requests share.
+pub(super) struct Retries<'r> {
+    made: u32,
+    allowed: u32,
+    clock: &'r FlooredClock,
+    reporter: &'r dyn Reporter,
+}
+
+impl<'r> Retries<'r> {
+    pub(super) fn new(allowed: u32, clock: &'r FlooredClock, reporter: &'r dyn Reporter) -> Self {
+        Self { made: 0, allowed, clock, reporter }
+    }
+
+    /// Does `action` until it succeeds or there is no point in going on.
+    pub(super) fn run<T>(
+        &mut self,
+        mut action: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        loop {
+            let fault = match action() {
+                Ok(done) => return Ok(done),
+                Err(fault) => fault,
+            };
+            let Some(wait) = self.wait_after(&fault) else {
+                return Err(fault);
+            };
+            self.made += 1;
+            self.reporter.step(&format!(
+                "{fault}; waiting {:.1} s (try {} of {})",
+                wait.as_secs_f32(),
+                self.made,
+                self.allowed
+            ));
+            self.clock.wait(wait);
+        }
+    }
+
+    fn wait_after(&self, fault: &Error) -> Option<Duration> {
+        if self.made >= self.allowed || !fault.is_worth_repeating() {
+            return None;
+        }
+        match fault.retry_after() {
+            Some(asked) if asked.as_secs() > ASKED_SECONDS_MAX => None,
+            // Later than asked by up to a quarter, and by a second at least.
+            Some(asked) => {
+                let spread = (asked.as_secs() * 250).max(1000);
+                Some(asked + Duration::from_millis(random_below(spread)))
+            }
+            None => {
+                let doubled = FIRST_MILLISECONDS << self.made.min(10);
+                let full = doubled.min(OWN_MILLISECONDS_MAX);
+                Some(Duration::from_millis(full / 2 + random_below(full / 2)))
+            }
+        }
+    }
+}
+
+/// Spreads; decides nothing, so the slight bias of the remainder is no matter.
+fn random_below(bound: u64) -> u64 {
+    let mut bytes = [0; 8];
+    match rand::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes) % bound.max(1),
+        Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

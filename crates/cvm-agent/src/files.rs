@@ -1,0 +1,176 @@
+//! The directory of a device's files: private, locked while we write, and durable.
+//!
+//! A file is written beside its place, synced, renamed, and its directory synced, so that a power
+//! cut leaves the old file or the new one. A key is never written over.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// None of our files comes near it.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Private,
+    Public,
+}
+
+impl Mode {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Private => 0o600,
+            Self::Public => 0o644,
+        }
+    }
+}
+
+/// A directory that we alone write to until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    handle: File,
+}
+
+impl Directory {
+    /// Opens it, makes it (0700) if need be, and takes its lock.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        create_directories(path)
+            .map_err(|source| Error::local(format!("making {}", path.display()), source))?;
+        let handle = File::open(path)
+            .map_err(|source| Error::local(format!("opening {}", path.display()), source))?;
+        // A file system that knows no locks is no reason to refuse.
+        if let Err(TryLockError::WouldBlock) = handle.try_lock() {
+            return Err(Error::TryLater {
+                what: format!("another process is at work in {}", path.display()),
+                retry_after: None,
+                refusal: None,
+            });
+        }
+        let path = path.to_owned();
+        Ok(Self { path, handle })
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Puts a new file in place and never an old one out of it.
+    pub(crate) fn create(&self, name: &str, bytes: &[u8], mode: Mode) -> Result<(), Error> {
+        let target = self.file(name);
+        self.put(name, bytes, mode, |temporary| {
+            match std::fs::hard_link(temporary, &target) {
+                Ok(()) => std::fs::remove_file(temporary),
+                Err(fault) if fault.kind() == ErrorKind::AlreadyExists => Err(fault),
+                // No hard links here (FAT): under our lock, looking first is as good.
+                Err(_) if target.symlink_metadata().is_ok() => {
+                    Err(io::Error::from(ErrorKind::AlreadyExists))
+                }
+                Err(_) => std::fs::rename(temporary, &target),
+            }
+        })
+    }
+
+    /// Puts a file in place, of an old one too.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8], mode: Mode) -> Result<(), Error> {
+        let target = self.file(name);
+        self.put(name, bytes, mode, |temporary| std::fs::rename(temporary, &target))
+    }
+
+    /// Takes a file away; it need not be there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
+        let target = self.file(name);
+        remove_if_there(&target)
+            .and_then(|()| self.handle.sync_all())
+            .map_err(|source| Error::local(format!("removing {}", target.display()), source))
+    }
+
+    fn put(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        mode: Mode,
+        place: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let temporary = self.file(&format!(".{name}.tmp"));
+        let written = write_synced(&temporary, bytes, mode)
+            .and_then(|()| place(&temporary))
+            .and_then(|()| self.handle.sync_all());
+        written.map_err(|source| {
+            let what = format!("writing {}", self.file(name).display());
+            // What is left over is removed by the next run, if not now.
+            drop(std::fs::remove_file(&temporary));
+            Error::local(what, source)
+        })
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    remove_if_there(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode.bits()).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn create_directories(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(io::Error::from(ErrorKind::NotFound)),
+    };
+    create_directories(parent)?;
+    DirBuilder::new().mode(0o700).create(path)?;
+    File::open(parent)?.sync_all()
+}
+
+/// The contents of a file, or `None` if it is not there.
+pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    let failed = |source| Error::local(format!("reading {}", path.display()), source);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(fault) => return Err(failed(fault)),
+    };
+    let length = file.metadata().map_err(failed)?.len();
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    // Full size from the start: a buffer that grows leaves copies of a key behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.min(FILE_BYTES_MAX) + 1));
+    let bound = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+    file.take(bound).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(failed(io::Error::from(ErrorKind::FileTooLarge)));
+    }
+    Ok(Some(bytes))
+}
+
+/// The contents of a file that has to be there.
+pub(crate) fn read_needed(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    read(path)?.ok_or_else(|| {
+        let what = format!("reading {}", path.display());
+        Error::local(what, io::Error::from(ErrorKind::NotFound))
+    })
+}
+
+/// Whether anybody but its owner may read a file.
+pub(crate) fn is_open_to_others(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Certificates as the device side needs them: out of PEM, into PEM, and up to a root.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+/// A bundle with more is not one of ours.
+const CERTIFICATES_MAX: usize = 64;
+/// RFC 7468, section 2.
+const PEM_LINE: usize = 64;
+
+/// The certificates in a PEM text, in order; other sections are skipped.
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(pem).take(CERTIFICATES_MAX + 1).collect();
+    let found = found.map_err(|fault| format!("is not PEM: {fault}"))?;
+    match found.len() {
+        0 => Err("holds no certificate".to_owned()),
+        1..=CERTIFICATES_MAX => Ok(found),
+        _ => Err(format!("holds more than {CERTIFICATES_MAX} certificates")),
+    }
+}
+
+/// PEM, one section after the other.
+pub(crate) fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
+    let mut pem = String::new();
+    for certificate in certificates {
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        let mut rest = STANDARD.encode(certificate);
+        while !rest.is_empty() {
+            let tail = rest.split_off(rest.len().min(PEM_LINE));
+            pem.push_str(&rest);
+            pem.push('\n');
+            rest = tail;
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+    }
+    pem
+}
+
+/// Why a certificate is not the one we asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ChainError {
+    #[error("the certificate is for another key than ours")]
+    AnotherKey,
+    #[error("the certificate does not lead to the pinned root: {0}")]
+    NoPath(String),
+    #[error("the certificate cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// The root among `roots` under which `leaf` stands, by way of `chain`, as a client certificate
+/// for the key `spki`.
+pub(crate) fn verify<'r>(
+    leaf: &CertificateDer<'_>,
+    chain: &[CertificateDer<'_>],
+    roots: &'r [CertificateDer<'static>],
+    spki: &[u8],
+    now: UnixTime,
+) -> Result<&'r CertificateDer<'static>, ChainError> {
+    let parsed =
+        EndEntityCert::try_from(leaf).map_err(|fault| ChainError::Unreadable(fault.to_string()))?;
+    if parsed.subject_public_key_info().as_ref() != spki {
+        return Err(ChainError::AnotherKey);
+    }
+    let mut fault = "no root is pinned".to_owned();
+    for root in roots {
+        let verified = anchor_from_trusted_cert(root).and_then(|anchor| {
+            parsed
+                .verify_for_usage(
+                    webpki::ALL_VERIFICATION_ALGS,
+                    &[anchor],
+                    chain,
+                    now,
+                    KeyUsage::client_auth(),
+                    None,
+                    None,
+                )
+                .map(|_| ())
+        });
+        match verified {
+            Ok(()) => return Ok(root),
+            Err(error) => fault = error.to_string(),
+        }
+    }
+    Err(ChainError::NoPath(fault))
+}
