@@ -1,0 +1,335 @@
+//! What a user types: every command, flag and default. No behaviour.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A certificate vending machine for `IoT` fleets.
+#[derive(Debug, Parser)]
+#[command(name = "cvm", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The ten-minute tour: a throw-away server, a demo device, its certificate, its first use
+    Dev(Dev),
+    /// Make a data directory: root CA, issuing CAs, server certificate, admin token
+    Init(Init),
+    /// Run the server that the configuration describes
+    Serve(Serve),
+    /// Register devices and look at them; on a device: enroll
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Look at certificates
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
+    /// What devices may do, as AWS `IoT` policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Why did it fail? The last attempts of a device, step by step, and what to do
+    Explain(Explain),
+    /// Check a configuration, or show what is in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// The API's JSON, alone on standard output
+    Json,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Where the data directory is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DataDir {
+    /// The data directory
+    #[arg(long, value_name = "DIR", env = "CVM_DATA_DIR", default_value = "./cvm-data")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Exit after the tour: 0 if every step worked
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Keep the server's data here instead of throwing it away
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Seal the vault under the passphrase in the first line of this file; asked for if neither
+    /// this nor --unsealed is given
+    #[arg(long, value_name = "FILE", conflicts_with = "unsealed")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Do not seal the vault: who can read the data directory has the CA keys
+    #[arg(long)]
+    pub(crate) unsealed: bool,
+    /// Write the root key here and keep no copy in the vault
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_key_out: Option<PathBuf>,
+    /// Use this CA to sign devices' certificates, instead of one below our own root
+    #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
+    pub(crate) import_ca: Vec<PathBuf>,
+    /// A name or address of this server, for its certificate; may be repeated
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    pub(crate) hostname: Vec<String>,
+    /// Write the admin token here (default: admin-token in the data directory)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token_out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// The configuration (default: cvm.toml in the data directory)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Open the vault with the passphrase in the first line of this file (default: the systemd
+    /// credential `passphrase`)
+    #[arg(long, value_name = "FILE", env = "CVM_PASSPHRASE_FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Write pid, addresses and root fingerprint here once every listener accepts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// How an operator's command reaches the server.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// The operator API (default: the address in the data directory's ready.json)
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The admin token (default: $`CVM_ADMIN_TOKEN`, else admin-token in the data directory)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+    /// The root that the server's certificate chains to (default: root-ca.pem of the data
+    /// directory, then $`CVM_ROOT_CA`)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fingerprint", "system_roots"])]
+    pub(crate) root_ca: Option<PathBuf>,
+    /// SHA-256 of the root, as `cvm init` printed it
+    #[arg(long, value_name = "HEX", conflicts_with = "system_roots")]
+    pub(crate) fingerprint: Option<String>,
+    /// Trust the system's roots
+    #[arg(long)]
+    pub(crate) system_roots: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Register a device and print its one-time token
+    Add(DeviceAdd),
+    /// List devices
+    List(ListArgs),
+    /// Show a device and its certificates
+    Show {
+        /// The serial number
+        serial: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// On the device: make a key and get its certificate
+    Enroll(Enroll),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceAdd {
+    /// The serial number: 1 to 64 of letters, digits and `:._/+-`
+    pub(crate) serial: String,
+    /// The registry entry it is bound to (default: made from the serial number)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) thing_name: Option<String>,
+    /// What it may do (default: cvm-default)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) policy: Option<String>,
+    /// What else is to be known of it; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) attribute: Vec<String>,
+    /// By which rules it gets certificates (default: default)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// How long the token may wait for its first use, such as 30d (default: the profile's)
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) token_expires: Option<String>,
+    /// Register the token in the first line of standard input instead of making one
+    #[arg(long)]
+    pub(crate) token_stdin: bool,
+    /// Write the token here (mode 0600), synced before the device is registered, instead of
+    /// printing it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Where the page before ended, as it said
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// The device API, such as <https://cvm.example:8443>
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    /// The device's serial number
+    #[arg(long)]
+    pub(crate) serial: String,
+    /// The one-time token, in the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token_stdin", "token"])]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The one-time token, in the first line of standard input
+    #[arg(long, conflicts_with = "token")]
+    pub(crate) token_stdin: bool,
+    /// The one-time token; visible to every process of this machine, so better use another way
+    /// (also: $`CVM_TOKEN`)
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) token: Option<String>,
+    /// SHA-256 of the root, as `cvm init` printed it
+    #[arg(long, value_name = "HEX", required_unless_present = "root_ca")]
+    pub(crate) fingerprint: Option<String>,
+    /// The root that the server's certificate chains to
+    #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
+    pub(crate) root_ca: Option<PathBuf>,
+    /// Of which kind the key is that is made
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) key_algorithm: KeyAlgorithm,
+    /// Use this private key (PEM) instead of making one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Where device.key, device.pem, chain.pem, root-ca.pem and device.json go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// The kinds of key that a device makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyAlgorithm {
+    /// ECDSA on P-256
+    #[default]
+    #[value(name = "EC_P256")]
+    EcP256,
+    /// ECDSA on P-384
+    #[value(name = "EC_P384")]
+    EcP384,
+    /// Ed25519
+    #[value(name = "ED25519")]
+    Ed25519,
+    /// RSA with 2048 bits
+    #[value(name = "RSA_2048")]
+    Rsa2048,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertificateCommand {
+    /// List certificates
+    List(ListArgs),
+    /// Show a certificate
+    Show {
+        /// The certificate id: 64 hexadecimal digits
+        id: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Put a policy in place of what had its name
+    Put {
+        /// Its name
+        name: String,
+        /// An AWS `IoT` policy document; - reads standard input
+        file: PathBuf,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// List policies
+    List(ListArgs),
+    /// Show a policy
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A serial number, or an attempt code such as K7QF2-M8WXA
+    pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the configuration as serve would, and name every fault
+    Check(ConfigArgs),
+    /// Print what is in force, and where each value came from
+    Show(ConfigArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// The configuration (default: cvm.toml in the data directory)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,42 @@
+//! What each command does: one file a command.
+
+mod certificate;
+mod completions;
+mod config;
+mod dev;
+mod device;
+mod enroll;
+mod explain;
+mod init;
+mod policy;
+mod remote;
+mod serve;
+
+use crate::cli::{CertificateCommand, Cli, Command, ConfigCommand, DeviceCommand, PolicyCommand};
+use crate::failure::Done;
+
+/// Does what was typed.
+pub(crate) fn run(cli: Cli) -> Done {
+    match cli.command {
+        Command::Certificate(CertificateCommand::List(args)) => certificate::list(&args),
+        Command::Certificate(CertificateCommand::Show { id, server }) => {
+            certificate::show(&id, &server)
+        }
+        Command::Completions { shell } => completions::print(shell),
+        Command::Config(ConfigCommand::Check(args)) => config::check(&args),
+        Command::Config(ConfigCommand::Show(args)) => config::show(&args),
+        Command::Dev(args) => dev::run(&args),
+        Command::Device(DeviceCommand::Add(args)) => device::add(&args),
+        Command::Device(DeviceCommand::Enroll(args)) => enroll::run(&args),
+        Command::Device(DeviceCommand::List(args)) => device::list(&args),
+        Command::Device(DeviceCommand::Show { serial, server }) => device::show(&serial, &server),
+        Command::Explain(args) => explain::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Policy(PolicyCommand::List(args)) => policy::list(&args),
+        Command::Policy(PolicyCommand::Put { name, file, server }) => {
+            policy::put(&name, &file, &server)
+        }
+        Command::Policy(PolicyCommand::Show { name, server }) => policy::show(&name, &server),
+        Command::Serve(args) => serve::run(&args),
+    }
+}

@@ -1,0 +1,91 @@
+//! `cvm config check|show`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::cli::ConfigArgs;
+use crate::config::{ConfigError, Loaded};
+use crate::data_dir::Layout;
+use crate::failure::{Done, Exit, Failure};
+use crate::{environment, output};
+
+/// Reads the configuration as `serve` would.
+pub(crate) fn load(file: Option<&Path>, layout: &Layout) -> Result<Loaded, Failure> {
+    let path: PathBuf = file.map_or_else(|| layout.config(), Path::to_owned);
+    crate::config::load(&path, file.is_some(), environment::variables()).map_err(
+        |error| match error {
+            ConfigError::File { path, source } => {
+                let what = format!("reading {}: {source}", path.display());
+                Failure::new(Exit::Configuration, what)
+            }
+            ConfigError::Faults(faults) => {
+                let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
+                let what = format!("{} has {} fault(s)", path.display(), faults.len());
+                Failure::new(Exit::Configuration, format!("{what}\n{}", lines.join("\n")))
+            }
+        },
+    )
+}
+
+/// Names every fault, or says that there is none.
+pub(crate) fn check(args: &ConfigArgs) -> Done {
+    let loaded = load(args.config.as_deref(), &Layout::new(&args.data.data_dir))?;
+    for note in &loaded.notes {
+        output::note(format!("note: {note}"));
+    }
+    let result = json!({"faults": [], "notes": loaded.notes});
+    output::result(args.output.output, &result, |_| output::line("The configuration is good."))
+}
+
+/// Prints what is in force, and where each value came from.
+pub(crate) fn show(args: &ConfigArgs) -> Done {
+    let loaded = load(args.config.as_deref(), &Layout::new(&args.data.data_dir))?;
+    let settings: Vec<_> = loaded
+        .settings
+        .iter()
+        .map(|setting| {
+            json!({
+                "section": setting.section,
+                "key": setting.key,
+                "value": redacted(&setting.value),
+                "origin": setting.origin.to_string(),
+            })
+        })
+        .collect();
+    output::result(args.output.output, &json!({"settings": settings}), |_| {
+        let mut section = "";
+        for setting in &loaded.settings {
+            if setting.section != section {
+                section = &setting.section;
+                output::line(format!("[{section}]"));
+            }
+            let assignment = format!("{} = {}", setting.key, redacted(&setting.value));
+            output::line(format!("{assignment:<48} # {}", setting.origin));
+        }
+    })
+}
+
+/// A value without the password that a URL may carry.
+fn redacted(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    match rest.split_once('@') {
+        Some((user, host)) if !user.contains('/') => {
+            let name = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{name}:redacted@{host}")
+        }
+        _ => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        assert_eq!(redacted("\"postgres://a:b@host/db\""), "\"postgres://a:redacted@host/db\"");
+        assert_eq!(redacted("\"https://host/@x\""), "\"https://host/@x\"");
+        assert_eq!(redacted("\"sqlite:cvm.db\""), "\"sqlite:cvm.db\"");
+    }
+}

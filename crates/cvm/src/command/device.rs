@@ -1,0 +1,172 @@
+//! `cvm device add|list|show`.
+
+use std::collections::BTreeMap;
+
+use cvm_agent::client::{Client, encode_segment};
+use cvm_agent::error::Error;
+use cvm_core::time::{Span, Timestamp};
+use cvm_core::token::Token;
+use cvm_pki::SystemEntropy;
+use cvm_wire::SecretText;
+use cvm_wire::operator::{Device, List, NewDevice};
+use zeroize::Zeroizing;
+
+use super::remote;
+use crate::cli::{DeviceAdd, ListArgs, Output, ServerArgs};
+use crate::failure::{Done, Exit, Failure};
+use crate::output;
+use crate::serve::clock::system_now;
+
+/// How often a registration whose answer was lost is sent again; the same again changes nothing.
+const SENDS_MAX: u32 = 4;
+
+/// Registers a device with a token that is made here, and prints it once.
+pub(crate) fn add(args: &DeviceAdd) -> Done {
+    let client = remote::connect(&args.server)?;
+    let token = token(args)?;
+    let secret = SecretText::new(Zeroizing::new(token.expose().to_owned()));
+    // The token is safe where it was told to go before anybody else knows of it.
+    if let Some(path) = &args.token_out {
+        let line = Zeroizing::new(format!("{}\n", token.expose()));
+        cvm_pki::files::write_new(path, line.as_bytes())
+            .map_err(|error| Failure::file("writing the token to", path, &error))?;
+    }
+    let new = NewDevice {
+        serial_number: args.serial.clone(),
+        token: Some(secret.clone()),
+        token_expires: args.token_expires.as_deref().map(expiry).transpose()?,
+        thing_name: args.thing_name.clone(),
+        policy: args.policy.clone(),
+        profile: args.profile.clone(),
+        attributes: args.attribute.iter().map(|text| attribute(text)).collect::<Result<_, _>>()?,
+    };
+    let mut device = send(&client, &new)?;
+    if args.token_out.is_none() && !args.token_stdin {
+        device.token = Some(secret);
+    }
+    output::result(args.server.output.output, &device, |device| {
+        show_device(device);
+        match (&device.token, &args.token_out) {
+            (Some(token), _) => {
+                output::line(format!("token         {}", token.expose()));
+                output::note("The token is shown this once: put it on the device.");
+            }
+            (None, Some(path)) => output::note(format!("The token is in {}.", path.display())),
+            (None, None) => {}
+        }
+    })
+}
+
+fn token(args: &DeviceAdd) -> Result<Token, Failure> {
+    if !args.token_stdin {
+        return Ok(Token::generate(&SystemEntropy));
+    }
+    let mut line = Zeroizing::new(String::new());
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| Failure::new(Exit::Failed, format!("reading the token: {error}")))?;
+    let text = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
+    Token::brought(text).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+}
+
+fn send(client: &Client, new: &NewDevice) -> Result<Device, Failure> {
+    let mut last = None;
+    for _ in 0..SENDS_MAX {
+        match client.post("/v1/devices").json(new).fetch::<Device>() {
+            Ok(device) => return Ok(device),
+            Err(error @ Error::TryLater { .. }) => last = Some(error),
+            Err(error) => return Err(remote::operator_failure(error)),
+        }
+    }
+    let failure = last.map(remote::operator_failure);
+    let failure = failure.unwrap_or_else(|| Failure::new(Exit::Failed, "not sent"));
+    Err(failure.cure(
+        "it is not known whether the device was registered; with --token-out FILE the token \
+         survives and the same command can be run again with --token-stdin",
+    ))
+}
+
+fn expiry(span: &str) -> Result<String, Failure> {
+    let usage = |what: String| Failure::new(Exit::Usage, format!("--token-expires: {what}"));
+    let span: Span =
+        span.parse().map_err(|error: cvm_core::time::SpanError| usage(error.to_string()))?;
+    let at: Timestamp = system_now().plus(span);
+    Ok(at.to_string())
+}
+
+fn attribute(text: &str) -> Result<(String, String), Failure> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Failure::new(Exit::Usage, format!("--attribute {text:?}: expected KEY=VALUE"))),
+    }
+}
+
+/// Lists devices.
+pub(crate) fn list(args: &ListArgs) -> Done {
+    let devices: List<Device> = remote::page(args, "/v1/devices")?;
+    output::result(args.server.output.output, &devices, |devices| {
+        let rows: Vec<Vec<String>> = devices
+            .items
+            .iter()
+            .map(|device| {
+                let state = if device.disabled {
+                    format!("{} (disabled)", device.state)
+                } else {
+                    device.state.clone()
+                };
+                vec![
+                    device.serial_number.clone(),
+                    state,
+                    device.token_state.clone(),
+                    device.thing_name.clone(),
+                    device.policy.clone(),
+                    device.created_at.clone(),
+                ]
+            })
+            .collect();
+        output::table(&["SERIAL", "STATE", "TOKEN", "THING", "POLICY", "CREATED"], &rows);
+        more(devices.cursor.as_deref());
+    })
+}
+
+/// Says how to get the next page.
+pub(crate) fn more(cursor: Option<&str>) {
+    if let Some(cursor) = cursor {
+        output::note(format!("There is more: --cursor {cursor}"));
+    }
+}
+
+/// Shows a device.
+pub(crate) fn show(serial: &str, server: &ServerArgs) -> Done {
+    let path = format!("/v1/devices/{}", encode_segment(serial));
+    let device: Device =
+        remote::connect(server)?.get(&path).fetch().map_err(remote::operator_failure)?;
+    if server.output.output == Output::Table {
+        show_device(&device);
+        return Ok(());
+    }
+    output::result(Output::Json, &device, |_| {})
+}
+
+fn show_device(device: &Device) {
+    let mut facts = vec![
+        ("serial", device.serial_number.clone()),
+        ("state", device.state.clone()),
+        ("disabled", device.disabled.to_string()),
+        ("thing", device.thing_name.clone()),
+        ("policy", device.policy.clone()),
+        ("profile", device.profile.clone()),
+        ("token state", device.token_state.clone()),
+        ("token expires", device.token_expires.clone()),
+        ("created", device.created_at.clone()),
+    ];
+    let attributes: &BTreeMap<String, String> = &device.attributes;
+    for (key, value) in attributes {
+        facts.push(("attribute", format!("{key}={value}")));
+    }
+    for certificate in &device.certificates {
+        facts
+            .push(("certificate", format!("{} {}", certificate.certificate_id, certificate.state)));
+    }
+    output::facts(&facts);
+}

@@ -1,0 +1,95 @@
+//! `cvm device enroll`: the device side, on the agent's library.
+
+use cvm_agent::client::Trust;
+use cvm_agent::enroll::{EnrollOptions, Enrolled, Outcome, Reporter, enroll};
+use cvm_agent::keys::KeyAlgorithm;
+use cvm_agent::token::Token;
+use zeroize::Zeroizing;
+
+use super::remote;
+use crate::cli::{self, Enroll};
+use crate::environment::variable;
+use crate::failure::{Done, Exit, Failure};
+use crate::output;
+
+/// Tells each step on standard error.
+struct Steps;
+
+impl Reporter for Steps {
+    fn step(&self, text: &str) {
+        output::note(format!("  {text}"));
+    }
+}
+
+/// Makes a key, asks for its certificate, writes both.
+pub(crate) fn run(args: &Enroll) -> Done {
+    let trust = trust(args)?;
+    let token = token(args)?;
+    let mut options = EnrollOptions::new(&args.server, trust, &args.serial, token, &args.out);
+    options.key = args.key.clone();
+    if args.key.is_none() {
+        options.key_algorithm = Some(algorithm(args.key_algorithm));
+    }
+    let enrolled = enroll(&options, &Steps).map_err(remote::failure)?;
+    output::result(args.output.output, &enrolled.record, |_| tell(&enrolled))
+}
+
+fn trust(args: &Enroll) -> Result<Trust, Failure> {
+    match (&args.fingerprint, &args.root_ca) {
+        (Some(text), _) => match text.parse() {
+            Ok(fingerprint) => Ok(Trust::Fingerprint(fingerprint)),
+            Err(error) => Err(Failure::new(Exit::Usage, format!("--fingerprint: {error}"))),
+        },
+        (None, Some(path)) => Ok(Trust::RootFile(path.clone())),
+        (None, None) => {
+            let what = "there is nothing to verify the server against, so no connection was made";
+            Err(Failure::new(Exit::NotPinned, what)
+                .cure("give --fingerprint HEX or --root-ca FILE"))
+        }
+    }
+}
+
+fn token(args: &Enroll) -> Result<Token, Failure> {
+    let read = match (&args.token_file, args.token_stdin, &args.token) {
+        (Some(path), _, _) => Token::from_file(path),
+        (None, true, _) => Token::read(std::io::stdin(), "standard input"),
+        (None, false, Some(text)) => {
+            output::note(
+                "warning: every process of this machine can see a token on a command line",
+            );
+            Token::new(Zeroizing::new(text.clone()))
+        }
+        (None, false, None) => match variable("CVM_TOKEN") {
+            Some(text) => Token::new(Zeroizing::new(text)),
+            None => {
+                let what = "there is no token";
+                let cure = "give --token-file FILE or --token-stdin, or set $CVM_TOKEN";
+                return Err(Failure::new(Exit::Usage, what).cure(cure));
+            }
+        },
+    };
+    read.map_err(remote::failure)
+}
+
+fn algorithm(chosen: cli::KeyAlgorithm) -> KeyAlgorithm {
+    match chosen {
+        cli::KeyAlgorithm::EcP256 => KeyAlgorithm::EcP256,
+        cli::KeyAlgorithm::EcP384 => KeyAlgorithm::EcP384,
+        cli::KeyAlgorithm::Ed25519 => KeyAlgorithm::Ed25519,
+        cli::KeyAlgorithm::Rsa2048 => KeyAlgorithm::Rsa2048,
+    }
+}
+
+fn tell(enrolled: &Enrolled) {
+    let record = &enrolled.record;
+    output::facts(&[
+        ("certificate", record.certificate_id.clone()),
+        ("thing", record.thing_name.clone()),
+        ("not after", record.not_after.clone()),
+        ("renew after", record.renew_after.clone()),
+        ("files", enrolled.directory.display().to_string()),
+    ]);
+    if enrolled.outcome == Outcome::AlreadyThere {
+        output::note("Everything was there already; nothing was asked for.");
+    }
+}

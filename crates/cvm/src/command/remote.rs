@@ -1,0 +1,122 @@
+//! How an operator's command reaches the server: where it is, what proves it, who we are.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cvm_agent::client::{Client, Trust};
+use cvm_agent::error::Error;
+use cvm_wire::SecretText;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::cli::{ListArgs, ServerArgs};
+use crate::data_dir::{Layout, read_secret};
+use crate::environment::variable;
+use crate::failure::{Exit, Failure};
+
+/// A client of the operator API, with its server verified and its token in place.
+pub(crate) fn connect(args: &ServerArgs) -> Result<Client, Failure> {
+    let layout = Layout::new(&args.data.data_dir);
+    // What proves the server comes first: without it no secret is even read.
+    let trust = trust(args, &layout)?;
+    let server = server(args, &layout)?;
+    let token = admin_token(args, &layout)?;
+    let builder = Client::builder(&server).trust(trust).bearer(SecretText::new(token));
+    builder.timeout(Duration::from_secs(30)).build().map_err(operator_failure)
+}
+
+/// Fetches a page of a list.
+pub(crate) fn page<T: DeserializeOwned>(args: &ListArgs, path: &str) -> Result<T, Failure> {
+    let client = connect(&args.server)?;
+    let mut request = client.get(path).query("limit", &args.limit.to_string());
+    if let Some(cursor) = &args.cursor {
+        request = request.query("cursor", cursor);
+    }
+    request.fetch().map_err(operator_failure)
+}
+
+fn trust(args: &ServerArgs, layout: &Layout) -> Result<Trust, Failure> {
+    if args.system_roots {
+        return Ok(Trust::SystemRoots);
+    }
+    if let Some(text) = &args.fingerprint {
+        let fingerprint = text.parse();
+        let fingerprint = fingerprint
+            .map_err(|error| Failure::new(Exit::Usage, format!("--fingerprint: {error}")))?;
+        return Ok(Trust::Fingerprint(fingerprint));
+    }
+    if let Some(path) = &args.root_ca {
+        return Ok(Trust::RootFile(path.clone()));
+    }
+    let path = layout.root_ca();
+    let named = variable("CVM_ROOT_CA").map(PathBuf::from);
+    match (path.exists(), named) {
+        (true, _) => Ok(Trust::RootFile(path)),
+        (false, Some(path)) => Ok(Trust::RootFile(path)),
+        (false, None) => {
+            let what = "there is nothing to verify the server against, so no connection was made";
+            let cure = "give --root-ca FILE or --fingerprint HEX (both from `cvm init`), or run \
+                        beside the data directory";
+            Err(Failure::new(Exit::NotPinned, what).cure(cure))
+        }
+    }
+}
+
+fn server(args: &ServerArgs, layout: &Layout) -> Result<String, Failure> {
+    if let Some(server) = &args.server {
+        return Ok(server.clone());
+    }
+    let path = layout.ready();
+    let no_server = |what: String| {
+        let cure = "start it with `cvm serve`, or give --server URL";
+        Failure::new(Exit::Failed, what).cure(cure)
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|_| no_server(format!("no server runs on {}", layout.root.display())))?;
+    let ready: Value = serde_json::from_str(&text).unwrap_or_default();
+    let Some(address) = ready.get("operator").and_then(Value::as_str) else {
+        return Err(no_server(format!("{} names no operator API", path.display())));
+    };
+    // Our certificate names this machine `localhost` whatever else it names.
+    let port = address.rsplit(':').next().unwrap_or_default();
+    Ok(format!("https://localhost:{port}"))
+}
+
+fn admin_token(args: &ServerArgs, layout: &Layout) -> Result<Zeroizing<String>, Failure> {
+    if let Some(path) = &args.admin_token_file {
+        return read_secret(path);
+    }
+    if let Some(token) = variable("CVM_ADMIN_TOKEN") {
+        return Ok(Zeroizing::new(token));
+    }
+    read_secret(&layout.admin_token())
+        .map_err(|failure| failure.cure("give --admin-token-file FILE or set $CVM_ADMIN_TOKEN"))
+}
+
+/// The failure of a command whose request failed.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(crate) fn failure(error: Error) -> Failure {
+    let exit = match &error {
+        Error::BadAnswer { .. } | Error::Refused(_) => Exit::Failed,
+        Error::Local { .. } | Error::LocalContent { .. } => Exit::Files,
+        Error::NotPinned { .. } => Exit::NotPinned,
+        Error::TryLater { .. } => Exit::Later,
+        Error::Usage(_) => Exit::Usage,
+    };
+    let failure = Failure::new(exit, cvm_core::provisioning::chain_of(&error));
+    let slug = error.refusal().and_then(|refusal| refusal.problem.as_ref());
+    match slug.map(cvm_wire::problem::Problem::slug) {
+        Some("unauthenticated") => failure.cure("check the admin token"),
+        _ => failure,
+    }
+}
+
+/// The same for operators' commands, whose exit code for "later" is 1.
+pub(crate) fn operator_failure(error: Error) -> Failure {
+    let failure = failure(error);
+    match failure.exit {
+        Exit::Later | Exit::Files => Failure { exit: Exit::Failed, ..failure },
+        Exit::Configuration | Exit::Failed | Exit::NotPinned | Exit::Usage => failure,
+    }
+}

@@ -1,0 +1,136 @@
+//! The composition root: the only place that chooses implementations.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cvm_core::key::{KeyAlgorithm, PrivateKey};
+use cvm_core::ports::{Clock, Ports};
+use cvm_core::provisioning::{Provisioning, chain_of};
+use cvm_core::registry::EmbeddedPlatform;
+use cvm_core::time::Timestamp;
+use cvm_pki::{KeyPool, Passphrase, Pki, ServerOptions, SystemEntropy, Vault, VaultError};
+use cvm_store::Stores;
+
+use crate::config::{Config, HostName, ServerKey};
+use crate::data_dir::Layout;
+use crate::failure::{Exit, Failure};
+use crate::passphrase;
+use crate::serve::clock::{MarkedClock, system_now};
+
+/// Private keys that wait to be made, at most; an RSA-2048 key takes 60 ms.
+const KEYS_WAITING_MAX: usize = 64;
+
+/// Everything that runs, put together.
+pub(crate) struct Composed {
+    pub(crate) provisioning: Arc<Provisioning>,
+    pub(crate) pki: Arc<Pki>,
+    pub(crate) clock: Arc<MarkedClock>,
+    pub(crate) stores: Stores,
+}
+
+/// Opens the vault; asks for the passphrase where it is sealed and none was given.
+pub(crate) fn open_vault(layout: &Layout, given: Option<&Passphrase>) -> Result<Vault, Failure> {
+    let directory = layout.root.join(cvm_pki::VAULT_DIRECTORY);
+    let failed = |error: &VaultError| {
+        Failure::new(Exit::Failed, format!("opening the vault: {}", chain_of(error)))
+    };
+    match Vault::open(&directory, given) {
+        Err(VaultError::PassphraseNeeded) => {
+            let asked = passphrase::ask_for_sealed()?;
+            Vault::open(&directory, Some(&asked)).map_err(|error| failed(&error))
+        }
+        opened => opened.map_err(|error| failed(&error)),
+    }
+}
+
+/// Puts the server together. `crl_url` is what leaves name as the place of their CRL.
+pub(crate) async fn compose(
+    layout: &Layout,
+    config: &Config,
+    vault: &Vault,
+    crl_url: &str,
+) -> Result<Composed, Failure> {
+    let failed = |what: &str, error: &(dyn std::error::Error + 'static)| {
+        Failure::new(Exit::Failed, format!("{what}: {}", chain_of(error)))
+    };
+    let pki = Pki::load(&layout.root, vault, crl_url);
+    let pki = Arc::new(pki.map_err(|error| failed("loading the CAs", &error))?);
+    let stores = cvm_store::open(&config.store_url, &layout.root);
+    let stores = stores.map_err(|error| failed("opening the store", &error))?;
+    let mark = stores.store.mark_find().await;
+    let mark = mark.map_err(|error| failed("reading the store", &error))?;
+    let clock = Arc::new(MarkedClock::new(mark.unwrap_or(Timestamp(0))));
+    warn_of_clock(&*clock, mark);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let key_maker = KeyPool::new(threads, KEYS_WAITING_MAX);
+    let key_maker = key_maker.map_err(|error| failed("starting the key makers", &error))?;
+    let issuer = pki.issuer();
+    let ports = Ports {
+        attempts: stores.attempts.clone(),
+        catalogue: stores.catalogue.clone(),
+        clock: clock.clone(),
+        entropy: Arc::new(SystemEntropy),
+        issuer: issuer.clone(),
+        journal: stores.journal.clone(),
+        key_maker: Arc::new(key_maker),
+        operators: stores.operators.clone(),
+        platform: Arc::new(EmbeddedPlatform::new(issuer, stores.store.clone())),
+        policies: stores.policies.clone(),
+        secrets: pki.secrets(),
+        store: stores.store.clone(),
+    };
+    let budget = config.limits.issues_per_serial;
+    let provisioning = Provisioning::new(ports, config.profiles.clone(), budget);
+    Ok(Composed { provisioning: Arc::new(provisioning), pki, clock, stores })
+}
+
+fn warn_of_clock(clock: &dyn Clock, mark: Option<Timestamp>) {
+    if let (false, Some(mark)) = (clock.read().is_trusted, mark) {
+        tracing::error!(
+            now = %system_now(), latest = %mark,
+            "the clock is behind the latest time on record: nothing is issued until it is set"
+        );
+    }
+}
+
+/// The names in the server's certificate: what the operator says, and this machine's own, so that
+/// commands beside the data directory reach it whatever it is called from outside.
+pub(crate) fn certificate_names(hostnames: &[String]) -> Vec<String> {
+    let mut names = hostnames.to_vec();
+    for own in ["localhost", "127.0.0.1", "::1"] {
+        if !names.iter().any(|name| name == own) {
+            names.push(own.to_owned());
+        }
+    }
+    names
+}
+
+/// What our server certificate is to be like.
+pub(crate) fn server_names(config: &Config) -> (Vec<String>, KeyAlgorithm) {
+    let names: Vec<String> =
+        config.http.hostnames.iter().map(|HostName(name)| name.clone()).collect();
+    let algorithm = match config.http.server_key {
+        ServerKey::EcP256 => KeyAlgorithm::EcP256,
+        ServerKey::Rsa2048 => KeyAlgorithm::Rsa2048,
+    };
+    (certificate_names(&names), algorithm)
+}
+
+/// The server's certificate and key as TLS wants them, re-issued first where that is due.
+pub(crate) fn server_identity(
+    pki: &Pki,
+    config: &Config,
+) -> Result<(Vec<Vec<u8>>, PrivateKey, bool), Failure> {
+    let (hostnames, algorithm) = server_names(config);
+    let options = ServerOptions { hostnames: &hostnames, algorithm };
+    let (identity, renewed) =
+        pki.server_certificate_renew(&options, system_now()).map_err(|error| {
+            Failure::new(Exit::Failed, format!("the server's certificate: {}", chain_of(&error)))
+        })?;
+    Ok((identity.chain, identity.key, renewed == cvm_pki::Renewed::Reissued))
+}
+
+/// The path of a file that the configuration names, from the data directory.
+pub(crate) fn named_file(layout: &Layout, name: &str) -> std::path::PathBuf {
+    layout.root.join(Path::new(name))
+}

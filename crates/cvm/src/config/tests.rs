@@ -1,0 +1,98 @@
+use super::read::Origin;
+use super::*;
+
+fn faults(text: &str) -> Vec<String> {
+    match parse(text, std::iter::empty()) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn loaded(text: &str, variables: &[(&str, &str)]) -> Loaded {
+    let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    parse(text, variables).unwrap()
+}
+
+#[test]
+fn an_empty_file_is_the_contracts_defaults() {
+    let loaded = loaded("", &[]);
+    assert_eq!(loaded.config.http.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!(loaded.config.operator_listen.to_string(), "127.0.0.1:8445");
+    assert_eq!(loaded.config.limits.issues_per_serial.to_string(), "10/1h");
+    assert_eq!(loaded.config.profiles.default.lifetime.to_string(), "365d");
+    assert!(loaded.settings.iter().all(|setting| setting.origin == Origin::Default));
+}
+
+#[test]
+fn every_fault_is_named_at_once_with_its_place() {
+    let faults = faults(
+        "[http]\nlisten = \"8443\"\nlissten = \"x\"\n[issuance]\nlifetime = 5\nreissue = \"often\"\n[nonsense]\na = 1\n",
+    );
+    for wanted in [
+        "[http] listen: expected an IP address",
+        "[http] lissten: unknown key; [http] has certificate",
+        "[issuance] lifetime: expected a text",
+        "[issuance] reissue: expected one of same-key",
+        "[nonsense] a: there is no such section",
+    ] {
+        assert!(faults.iter().any(|fault| fault.starts_with(wanted)), "{wanted}: {faults:#?}");
+    }
+    assert_eq!(faults.len(), 5);
+}
+
+#[test]
+fn what_is_not_toml_is_told_by_its_line() {
+    assert!(faults("[http]\nlisten = \n")[0].starts_with("line 2"));
+}
+
+#[test]
+fn variables_override_the_file_in_tomls_syntax_or_as_a_bare_word() {
+    let loaded = loaded(
+        "[log]\nlevel = \"warn\"\n[http]\nhostnames = [\"a\"]\n",
+        &[
+            ("CVM_LOG__LEVEL", "debug"),
+            ("CVM_HTTP__HOSTNAMES", "[\"b.example\", \"10.0.0.1\"]"),
+            ("CVM_ISSUANCE__SERVER_KEYS", "true"),
+            ("CVM_TOKEN", "not a setting"),
+        ],
+    );
+    assert_eq!(loaded.config.log.level.to_string(), "debug");
+    assert_eq!(loaded.config.http.hostnames[1].0, "10.0.0.1");
+    assert!(loaded.config.profiles.default.server_keys);
+    let of = |key: &str| loaded.settings.iter().find(|s| s.key == key).unwrap().origin.to_string();
+    assert_eq!(of("level"), "$CVM_LOG__LEVEL");
+    assert_eq!(of("hostnames"), "$CVM_HTTP__HOSTNAMES");
+}
+
+#[test]
+fn a_variable_that_names_no_key_is_a_fault() {
+    let variables = [(String::from("CVM_LOG__LEVLE"), String::from("debug"))];
+    let faults = parse("", variables.into_iter()).unwrap_err();
+    assert!(faults[0].what.contains("$CVM_LOG__LEVLE"));
+}
+
+#[test]
+fn a_profile_has_what_it_says_and_the_rest_of_issuance() {
+    let loaded = loaded(
+        "[issuance]\nlifetime = \"30d\"\nbackdate = \"1m\"\n[[profile]]\nname = \"line-2\"\nlifetime = \"1h\"\n",
+        &[],
+    );
+    let line = loaded.config.profiles.find(&"line-2".parse().unwrap()).unwrap();
+    assert_eq!(line.lifetime.to_string(), "1h");
+    assert_eq!(line.backdate.to_string(), "1m");
+    assert_eq!(loaded.config.profiles.find(&"line-3".parse().unwrap()), None);
+}
+
+#[test]
+fn profiles_are_checked_like_the_rest() {
+    let faults = faults(
+        "[[profile]]\nlifetime = \"1h\"\n[[profile]]\nname = \"a\"\nx = 1\n[[profile]]\nname = \"a\"\n",
+    );
+    assert_eq!(faults.len(), 3, "{faults:#?}");
+}
+
+#[test]
+fn keys_of_later_versions_are_noted_and_have_no_effect() {
+    let loaded = loaded("[mqtt]\nlisten = \"127.0.0.1:8883\"\n[issuance]\noverlap = \"7d\"\n", &[]);
+    assert_eq!(loaded.notes.len(), 2);
+}

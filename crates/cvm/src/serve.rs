@@ -1,0 +1,175 @@
+//! A server at work, from its configuration to its end: what `cvm serve` and `cvm dev` share.
+
+pub(crate) mod clock;
+mod identity;
+mod tasks;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use cvm_api::{Api, Limits, Serving, Settings};
+use cvm_core::provisioning::chain_of;
+use cvm_pki::{Passphrase, files};
+use cvm_store::Stores;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::compose;
+use crate::config::{Config, HostName};
+use crate::data_dir::{Hold, Layout, hold};
+use crate::failure::{Done, Exit, Failure};
+
+/// A server that accepts.
+pub(crate) struct Running {
+    /// Where devices find it.
+    pub(crate) public_url: String,
+    /// SHA-256 of the root, lower-case hexadecimal.
+    pub(crate) root_fingerprint: String,
+    device: Serving,
+    operator: Serving,
+    tasks: JoinHandle<()>,
+    ready_files: Vec<PathBuf>,
+    // Kept to the end: the stores close after the last answer, the hold after the stores.
+    _stores: Stores,
+    _hold: Hold,
+}
+
+/// Starts the server and returns when every listener accepts.
+pub(crate) async fn start(
+    layout: &Layout,
+    config: &Config,
+    passphrase: Option<&Passphrase>,
+    ready_file: Option<&Path>,
+) -> Result<Running, Failure> {
+    let hold = hold(layout)?;
+    // Argon2's memory is given back before anything listens.
+    let vault = compose::open_vault(layout, passphrase)?;
+    let device_listener = bind("[http] listen", config.http.listen).await?;
+    let operator_listener = bind("[operator] listen", config.operator_listen).await?;
+    let public_url = public_url(config, &device_listener)?;
+    let crl_url = config.http.crl_url.clone().unwrap_or_else(|| public_url.clone());
+    let composed = compose::compose(layout, config, &vault, &crl_url).await?;
+    drop(vault);
+    warn_of_loopback(config, &public_url);
+    let identities = identity::Identities::load(layout, config, &composed.pki)?;
+    let api = Api::new(composed.provisioning.clone(), settings(config, &public_url));
+    let refused = |error: cvm_api::ServeError| {
+        Failure::new(Exit::Failed, format!("starting a listener: {}", chain_of(&error)))
+    };
+    let device =
+        cvm_api::serve_device(device_listener, &identities.device, &api).map_err(refused)?;
+    let operator =
+        cvm_api::serve_operator(operator_listener, &identities.operator, &api).map_err(refused)?;
+    let root_fingerprint = composed.pki.root_fingerprint();
+    let tasks = tasks::spawn(&composed, identities, config.clone()).await;
+    let mut running = Running {
+        public_url,
+        root_fingerprint,
+        device,
+        operator,
+        tasks,
+        ready_files: Vec::new(),
+        _stores: composed.stores,
+        _hold: hold,
+    };
+    for path in [Some(layout.ready()), ready_file.map(Path::to_owned)].into_iter().flatten() {
+        running.announce(path)?;
+    }
+    Ok(running)
+}
+
+impl Running {
+    /// The device listener's address.
+    pub(crate) fn device_address(&self) -> SocketAddr {
+        self.device.local_addr()
+    }
+
+    /// The operator listener's address.
+    pub(crate) fn operator_address(&self) -> SocketAddr {
+        self.operator.local_addr()
+    }
+
+    /// Finishes the requests in flight and what follows from them, and takes the ready files away.
+    pub(crate) async fn drain(self) {
+        self.tasks.abort();
+        for path in &self.ready_files {
+            if let Err(error) = std::fs::remove_file(path) {
+                tracing::warn!(path = %path.display(), %error, "the ready file stays");
+            }
+        }
+        tokio::join!(self.device.drain(), self.operator.drain());
+    }
+
+    /// Writes a ready file: pid, addresses, fingerprint.
+    fn announce(&mut self, path: PathBuf) -> Done {
+        let ready = json!({
+            "pid": std::process::id(),
+            "http": self.device_address().to_string(),
+            "operator": self.operator_address().to_string(),
+            "mqtt": null,
+            "control": null,
+            "metrics": null,
+            "rootFingerprint": self.root_fingerprint,
+        });
+        files::replace(&path, format!("{ready}\n").as_bytes())
+            .map_err(|error| Failure::file("writing", &path, &error))?;
+        self.ready_files.push(path);
+        Ok(())
+    }
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let failure = Failure::new(Exit::Failed, format!("{key} = \"{address}\": {error}"));
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure.cure(
+                "another process has this port: stop it, or choose another port (0 takes any)",
+            ),
+            _ => failure,
+        }
+    })
+}
+
+/// What devices reach the server by: as configured, else the first host name and the bound port.
+fn public_url(config: &Config, listener: &TcpListener) -> Result<String, Failure> {
+    if let Some(url) = &config.http.public_url {
+        return Ok(url.clone());
+    }
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::new(Exit::Failed, format!("[http] listen: {error}")))?;
+    let name = config.http.hostnames.first().map_or("localhost", |HostName(name)| name.as_str());
+    let host = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+    Ok(format!("https://{host}:{}", address.port()))
+}
+
+fn warn_of_loopback(config: &Config, public_url: &str) {
+    let is_local =
+        ["//localhost", "//127.", "//[::1]"].iter().any(|host| public_url.contains(host));
+    if is_local && !config.http.listen.ip().is_loopback() {
+        tracing::warn!(
+            public_url,
+            "devices are told an address that only this machine reaches: set [http] hostnames or public_url"
+        );
+    }
+}
+
+fn settings(config: &Config, public_url: &str) -> Settings {
+    let limits = &config.limits;
+    let defaults = Limits::default();
+    Settings {
+        operator_on_device_listener: config.http.has_operator_api,
+        refusals_per_address: limits.refusals_per_address,
+        trusted_networks: limits.trusted_networks.clone(),
+        limits: Limits {
+            connections_max: usize::try_from(limits.connections)
+                .unwrap_or(defaults.connections_max),
+            handshake_seconds_max: u64::from(limits.handshake_seconds),
+            header_seconds_max: u64::from(limits.header_seconds),
+            request_seconds_max: u64::from(limits.request_seconds),
+            ..defaults
+        },
+        ..Settings::new(public_url.to_owned())
+    }
+}
