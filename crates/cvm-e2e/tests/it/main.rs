@@ -1,0 +1,18 @@
+//! End-to-end tests: the real binary, real sockets, real clients that others wrote.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod authorization;
+mod by_hand;
+mod commands;
+mod crash;
+mod hostile;
+mod race;
+mod readme;
+mod secrets;
+mod vend;

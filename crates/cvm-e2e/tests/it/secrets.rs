@@ -1,0 +1,214 @@
+//! Secrets stay secret: after a whole run no token and no private key stands in a log, an error, a
+//! debug print, a database or any other file of the server's.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use cvm_e2e::{Client, Environment, Key, Response};
+use serde_json::json;
+
+/// A secret, and how else it might be written.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let bytes = secret.as_bytes();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Debug prints of byte strings are lists of numbers.
+    let numbers: Vec<String> = bytes.iter().take(12).map(u8::to_string).collect();
+    vec![
+        bytes.to_vec(),
+        hex.clone().into_bytes(),
+        hex.to_uppercase().into_bytes(),
+        numbers.join(", ").into_bytes(),
+    ]
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+fn files_below(directory: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, found);
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        }
+    }
+}
+
+/// The middle of a PEM, on one line of which a search cannot miss it.
+fn pem_line(pem: &str) -> String {
+    pem.lines().nth(1).unwrap().to_owned()
+}
+
+const PASSPHRASE: &str = "a passphrase of the test run";
+const BROUGHT: &str = "token-that-the-operator-brings";
+
+/// A whole run, and everything it said.
+struct Run {
+    environment: Environment,
+    secrets: Vec<String>,
+    outputs: String,
+    answers: Vec<Response>,
+}
+
+impl Run {
+    /// A sealed server that logs everything it can.
+    fn start() -> Self {
+        let settings = [("log.level", "debug"), ("issuance.server_keys", "true")];
+        let mut environment = Environment::new(&settings).unwrap();
+        let passphrase = environment.scratch().join("passphrase");
+        std::fs::write(&passphrase, format!("{PASSPHRASE}\n")).unwrap();
+        let file = passphrase.to_str().unwrap();
+        environment.init(&["--passphrase-file", file]).unwrap();
+        let (code, _, outputs) = environment.run(&["serve"]).unwrap();
+        assert_ne!(code, 0, "sealed is sealed");
+        environment.serve_with(&["--passphrase-file", file]).unwrap();
+        let admin = environment.admin_token().unwrap();
+        let secrets = vec![PASSPHRASE.to_owned(), BROUGHT.to_owned(), admin];
+        Self { environment, secrets, outputs, answers: Vec::new() }
+    }
+
+    /// Registers `SN-2` with a token on standard input.
+    fn add_by_command(&mut self) {
+        let mut add =
+            self.environment.command(&["device", "add", "SN-2", "--token-stdin"]).unwrap();
+        let add = add.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = add.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), BROUGHT.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.outputs.push_str(&String::from_utf8_lossy(&output.stdout));
+        self.outputs.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Vends with a key of the device's and with one that the server makes, and confirms.
+    fn vend(&mut self, token: &str) {
+        let key = Key::new().unwrap();
+        self.secrets.push(pem_line(&key.pem()));
+        let first = self.environment.vend("SN-1", token, &key.csr().unwrap()).unwrap();
+        assert_eq!(first.status, 201);
+        let other = Key::new().unwrap().csr().unwrap();
+        self.answers.push(self.environment.vend("SN-1", token, &other).unwrap());
+        let devices = self.environment.device_client().unwrap();
+        let body = json!({"serialNumber": "SN-2", "token": BROUGHT});
+        let made = devices.request("POST", "/v1/certificates", &[], Some(&body)).unwrap();
+        assert_eq!(made.status, 201, "{made:?}");
+        self.secrets.push(pem_line(&made.text("privateKey")));
+        let chain = format!("{}{}", first.text("certificate"), first.text("chain"));
+        let root = self.environment.root_ca().unwrap();
+        let http = self.environment.ready("http");
+        let holder = Client::with_certificate(&http, &root, &chain, &key.pem()).unwrap();
+        let confirmed = holder.request("POST", "/v1/certificates/confirm", &[], None).unwrap();
+        self.answers.extend([first, confirmed]);
+    }
+
+    /// Sends the token where it does not belong.
+    fn misplace(&mut self, token: &str) {
+        let devices = self.environment.device_client().unwrap();
+        let bodies = [
+            json!({"serialNumber": token, "token": "x", "csr": token}),
+            json!({"serialNumber": "SN-1", "token": token, "csr": token}),
+            json!({"serialNumber": "SN-1", "token": [token], "keyAlgorithm": token}),
+            json!({"serialNumber": "SN-1", "token": token, "keyAlgorithm": token}),
+            json!([token]),
+        ];
+        for body in &bodies {
+            let answer = devices.request("POST", "/v1/certificates", &[], Some(body));
+            self.answers.push(answer.unwrap());
+        }
+        for path in [format!("/v1/{token}"), format!("/v1/certificates?token={token}")] {
+            let header = format!("X-Token: {token}");
+            self.answers.push(devices.request("GET", &path, &[&header], None).unwrap());
+        }
+        let head = "POST /v1/certificates HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\n";
+        let body = format!("{{\"token\": \"{token}\" \"");
+        let broken = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        self.answers.push(devices.exchange(broken.as_bytes()).unwrap());
+        let bearer = format!("Authorization: Bearer {token}");
+        let operators = self.environment.operator_client().unwrap();
+        self.answers.push(operators.request("GET", "/v1/devices", &[&bearer], None).unwrap());
+    }
+
+    /// Looks at everything as an operator.
+    fn look(&mut self) {
+        let commands: [&[&str]; 6] = [
+            &["device", "list"],
+            &["device", "show", "SN-1", "--output", "json"],
+            &["explain", "SN-1"],
+            &["certificate", "list"],
+            &["config", "show"],
+            &["device", "add", "SN-1"],
+        ];
+        for command in commands {
+            let (_, stdout, stderr) = self.environment.run(command).unwrap();
+            self.outputs.push_str(&stdout);
+            self.outputs.push_str(&stderr);
+        }
+        for path in ["/v1/journal", "/v1/devices", "/v1/attempts?serialNumber=SN-1"] {
+            self.answers.push(self.environment.operate("GET", path, None).unwrap());
+        }
+    }
+
+    /// Where a secret could be: log, outputs, answers, every file but the one that is for it.
+    fn places(&self) -> Vec<(String, Vec<u8>)> {
+        let made_here = |answer: &&Response| !answer.body.contains("privateKey");
+        let mut places = vec![
+            (String::from("the log"), self.environment.log().into_bytes()),
+            (String::from("commands' output"), self.outputs.clone().into_bytes()),
+        ];
+        for (number, answer) in self.answers.iter().filter(made_here).enumerate() {
+            places.push((format!("answer {number}"), format!("{answer:?}").into_bytes()));
+        }
+        files_below(&self.environment.data(), &mut places);
+        assert!(
+            places.iter().any(|(name, _)| name.ends_with("cvm.db")),
+            "the database is searched"
+        );
+        places.retain(|(name, _)| !name.ends_with("/admin-token"));
+        places
+    }
+}
+
+#[test]
+fn no_secret_of_a_whole_run_is_found_anywhere() {
+    let mut run = Run::start();
+    let token = run.environment.device_add("SN-1").unwrap();
+    run.secrets.push(token.clone());
+    run.add_by_command();
+    run.vend(&token);
+    run.misplace(&token);
+    run.look();
+    let while_it_runs = run.places();
+    run.environment.terminate().unwrap();
+    for (place, bytes) in while_it_runs.iter().chain(&run.places()) {
+        for secret in &run.secrets {
+            for form in forms(secret) {
+                assert!(!contains(bytes, &form), "{} … is in {place}", &secret[..6]);
+            }
+        }
+    }
+    // The search finds what is there.
+    assert!(while_it_runs.iter().any(|(_, bytes)| contains(bytes, b"SN-1")));
+}
+
+#[test]
+fn files_with_secrets_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let environment = Environment::start(&[]).unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&environment.data()), 0o700);
+    let listed =
+        Command::new("find").arg(environment.data()).args(["-type", "f"]).output().unwrap();
+    let mut secret_files = 0;
+    for path in String::from_utf8(listed.stdout).unwrap().lines() {
+        let is_secret = ["admin-token", "key.pem", ".sealed", "master.key", "cvm.db"]
+            .iter()
+            .any(|name| path.ends_with(name));
+        if is_secret {
+            secret_files += 1;
+            assert_eq!(mode(Path::new(path)) & 0o077, 0, "{path}");
+        }
+    }
+    assert!(secret_files >= 5, "{secret_files}");
+}
