@@ -139,7 +139,7 @@ pub fn enroll(options: &EnrollOptions, reporter: &dyn Reporter) -> Result<Enroll
     let key = Key::obtain(&directory, options, key_file, reporter)?;
     let (client, vended) = ask(options, &key.key, &clock, reporter)?;
     let answer = CheckedAnswer::check(vended, &client, &key.key, clock.now())?;
-    reporter.step("the certificate is for our key and stands under the pinned root");
+    reporter.step("the certificate is for our key and its chain is whole");
     let record = answer.record(options, &client, &key);
     identity::write(&directory, &answer, client.pinned(), &record)?;
     reporter.step(&format!("wrote the files in {}", options.out.display()));

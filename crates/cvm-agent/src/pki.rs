@@ -45,45 +45,45 @@ pub(crate) fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
 pub(crate) enum ChainError {
     #[error("the certificate is for another key than ours")]
     AnotherKey,
-    #[error("the certificate does not lead to the pinned root: {0}")]
+    #[error("the certificate leads neither to the pinned root nor to the CA it came with: {0}")]
     NoPath(String),
     #[error("the certificate cannot be read: {0}")]
     Unreadable(String),
 }
 
-/// The root among `roots` under which `leaf` stands, by way of `chain`, as a client certificate
-/// for the key `spki`.
+/// The root among `roots` under which `leaf` stands as a client certificate for the key `spki`, by
+/// way of `chain`.
+///
+/// `None` where it stands under the CA it came with instead: the pinned root proves the server, and
+/// an operator may have devices signed by a CA of their own.
 pub(crate) fn verify<'r>(
     leaf: &CertificateDer<'_>,
     chain: &[CertificateDer<'_>],
     roots: &'r [CertificateDer<'static>],
     spki: &[u8],
     now: UnixTime,
-) -> Result<&'r CertificateDer<'static>, ChainError> {
+) -> Result<Option<&'r CertificateDer<'static>>, ChainError> {
     let parsed =
         EndEntityCert::try_from(leaf).map_err(|fault| ChainError::Unreadable(fault.to_string()))?;
     if parsed.subject_public_key_info().as_ref() != spki {
         return Err(ChainError::AnotherKey);
     }
+    let stands_under = |root: &CertificateDer<'_>| {
+        anchor_from_trusted_cert(root).and_then(|anchor| {
+            let (algorithms, usage) = (webpki::ALL_VERIFICATION_ALGS, KeyUsage::client_auth());
+            let anchors = [anchor];
+            parsed.verify_for_usage(algorithms, &anchors, chain, now, usage, None, None).map(|_| ())
+        })
+    };
     let mut fault = "no root is pinned".to_owned();
     for root in roots {
-        let verified = anchor_from_trusted_cert(root).and_then(|anchor| {
-            parsed
-                .verify_for_usage(
-                    webpki::ALL_VERIFICATION_ALGS,
-                    &[anchor],
-                    chain,
-                    now,
-                    KeyUsage::client_auth(),
-                    None,
-                    None,
-                )
-                .map(|_| ())
-        });
-        match verified {
-            Ok(()) => return Ok(root),
+        match stands_under(root) {
+            Ok(()) => return Ok(Some(root)),
             Err(error) => fault = error.to_string(),
         }
+    }
+    if chain.iter().any(|issuer| stands_under(issuer).is_ok()) {
+        return Ok(None);
     }
     Err(ChainError::NoPath(fault))
 }

@@ -73,12 +73,8 @@ pub enum Decision {
         /// The key it is bound to.
         bound: KeyIdentity,
     },
-    /// Refuse like any other no. `alarm`: somebody should look, unless the key turns out to be
-    /// this device's own.
-    Deny {
-        /// Whether the key, if it never was this device's, is an alarm.
-        alarm: bool,
-    },
+    /// Refuse like any other no.
+    Deny,
     /// Issue a certificate.
     Issue,
     /// Answer these bytes again with the key that the server made.
@@ -119,7 +115,7 @@ pub fn decide(
     now: Timestamp,
 ) -> Decision {
     let Some(token) = device.tokens.get(slot) else {
-        return Decision::Deny { alarm: false };
+        return Decision::Deny;
     };
     match &token.state {
         TokenState::Unused => Decision::Issue,
@@ -127,7 +123,7 @@ pub fn decide(
             Reissue::SameKey => decide_same_key(device, token, asked, now),
         },
         TokenState::BurntByConfirmation => decide_burnt(device, token, asked),
-        TokenState::BurntByOperator | TokenState::Expired => Decision::Deny { alarm: false },
+        TokenState::BurntByOperator | TokenState::Expired => Decision::Deny,
     }
 }
 
@@ -166,7 +162,7 @@ fn decide_same_key(
 /// obtained that.
 fn decide_burnt(device: &Device, token: &TokenRecord, asked: Asked<'_>) -> Decision {
     let Asked::DeviceKey(key) = asked else {
-        return Decision::Deny { alarm: true };
+        return Decision::Deny;
     };
     let held = device
         .live_in(CertificateState::Current)
@@ -175,7 +171,7 @@ fn decide_burnt(device: &Device, token: &TokenRecord, asked: Asked<'_>) -> Decis
         Some(live) if live.key == *key && live.token == token.generation => {
             Decision::Answer(live.id)
         }
-        Some(_) | None => Decision::Deny { alarm: true },
+        Some(_) | None => Decision::Deny,
     }
 }
 

@@ -67,7 +67,7 @@ impl<K: Eq + Hash> RateLimit<K> {
         (over > 0).then(|| Span((over + 999_999) / 1_000_000))
     }
 
-    /// Counts one for `key`.
+    /// Counts one for `key`, as far as nobody waits longer than the span for it.
     pub fn count(&mut self, key: K, now: Timestamp) {
         let step = self.step();
         let now = micros(now);
@@ -77,8 +77,8 @@ impl<K: Eq + Hash> RateLimit<K> {
                 return;
             }
         }
-        // Whoever goes on asking waits longer, and never longer than twice the span: a thief must
-        // not be able to lock a device out for good.
+        // Whoever goes on asking waits longer, and never longer than the span: a thief must not be
+        // able to lock a device out for good.
         let latest = now.saturating_add(micros_of(self.rate.per).saturating_mul(2));
         let recovered_at = self.recovered_at.entry(key).or_insert(now);
         *recovered_at = (*recovered_at).max(now).saturating_add(step).min(latest);

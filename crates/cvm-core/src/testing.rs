@@ -142,6 +142,11 @@ impl Issuer for TestIssuer {
         }
     }
 
+    fn csr_claims(&self, csr: &UncheckedCsr) -> Option<KeyIdentity> {
+        let text = String::from_utf8_lossy(&csr.der).into_owned();
+        text.split_once(' ').map(|(_, name)| test_key(name).identity)
+    }
+
     fn csr_check(&self, csr: &UncheckedCsr) -> Result<CheckedCsr, CsrError> {
         let text = String::from_utf8_lossy(&csr.der).into_owned();
         match text.split_once(' ') {

@@ -14,13 +14,13 @@ use crate::fingerprint::Fingerprint;
 use crate::keys::DeviceKey;
 use crate::pki;
 
-/// An answer whose certificate is for our key and stands under a pinned root.
+/// An answer whose certificate is for our key, under a pinned root or the CA it came with.
 #[derive(Debug)]
 pub(super) struct CheckedAnswer {
     pub(super) leaf: CertificateDer<'static>,
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) attempt: String,
-    root: Fingerprint,
+    root: Option<Fingerprint>,
     vended: Vended,
 }
 
@@ -56,7 +56,7 @@ impl CheckedAnswer {
             .map_err(|fault| bad(fault.to_string()))?;
         Ok(Self {
             attempt: vended.attempt.clone(),
-            root: Fingerprint::of(root),
+            root: root.or_else(|| client.pinned().first()).map(|root| Fingerprint::of(root)),
             leaf,
             chain,
             vended,
@@ -82,7 +82,7 @@ impl CheckedAnswer {
             server: client.server(),
             key_algorithm: key.key.algorithm_name(),
             key_file: key.elsewhere.clone(),
-            fingerprint: self.root.to_string(),
+            fingerprint: self.root.map(|root| root.to_string()).unwrap_or_default(),
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct DeviceRecord {
     /// The key, if it is not `device.key` of this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
-    /// SHA-256 of the root that the certificate stands under.
+    /// SHA-256 of the pinned root.
     pub fingerprint: String,
 }
 

@@ -74,16 +74,33 @@ fn a_certificate_for_another_key_is_refused() {
 }
 
 #[test]
-fn a_certificate_under_another_root_is_refused() {
+fn a_certificate_that_neither_root_nor_chain_leads_to_is_refused() {
     let world = World::new();
-    let fault = refused(&world, |_, request| {
-        let other = Pki::new("other");
+    let fault = refused(&world, |pki, request| {
         let asked: Value = serde_json::from_slice(&request.body).unwrap();
-        let certificate = other.device(asked["csr"].as_str().unwrap());
-        Answer::json(201, vended(&other, &certificate).to_string())
+        let certificate = Pki::new("other").device(asked["csr"].as_str().unwrap());
+        Answer::json(201, vended(pki, &certificate).to_string())
     });
     assert_eq!(fault.exit_code(), 1);
-    assert!(fault.to_string().contains("pinned root"), "{fault}");
+    assert!(fault.to_string().contains("leads neither"), "{fault}");
+}
+
+#[test]
+fn a_certificate_under_the_operators_own_ca_is_kept() {
+    let world = World::new();
+    let server = world.server(|request| {
+        (request.what == "POST /v1/certificates").then(|| {
+            let asked: Value = serde_json::from_slice(&request.body).unwrap();
+            let other = Pki::new("other");
+            let certificate = other.device(asked["csr"].as_str().unwrap());
+            Answer::json(201, vended(&other, &certificate).to_string())
+        })
+    });
+    let options = world.options(&server, world.root_file());
+    enroll(&options, &Silent).unwrap();
+    assert!(world.out().join(CERTIFICATE_FILE).exists());
+    let again = enroll(&options, &Silent).unwrap();
+    assert_eq!(again.outcome, cvm_agent::enroll::Outcome::AlreadyThere);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The device side against a real TLS server: a thread, a socket, certificates made for the test.
+
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,

@@ -110,9 +110,9 @@ fn a_burnt_token_answers_the_current_key_and_nothing_else() {
     let mut device = issued(1, None);
     device.confirm(&CertificateId([1; 32]));
     assert_eq!(asked(&mut device, 1, LIFE), Decision::Answer(CertificateId([1; 32])));
-    assert_eq!(asked(&mut device, 2, 10), Decision::Deny { alarm: true });
-    assert_eq!(asked_server(&mut device, KeyAlgorithm::EcP256, 10), Decision::Deny { alarm: true });
-    assert_eq!(asked(&mut device, 1, LIFE + 1), Decision::Deny { alarm: true });
+    assert_eq!(asked(&mut device, 2, 10), Decision::Deny);
+    assert_eq!(asked_server(&mut device, KeyAlgorithm::EcP256, 10), Decision::Deny);
+    assert_eq!(asked(&mut device, 1, LIFE + 1), Decision::Deny);
 }
 
 proptest! {

@@ -20,6 +20,10 @@ pub trait Issuer: Send + Sync {
     /// [`CsrError`] says what is malformed.
     fn csr_parse(&self, pem: &str) -> Result<UncheckedCsr, CsrError>;
 
+    /// The identity of the key that the request names, where it can be told. Nothing proves
+    /// possession of it: for refusing cheaply, never for answering.
+    fn csr_claims(&self, csr: &UncheckedCsr) -> Option<KeyIdentity>;
+
     /// Verifies the signature and judges the key. Costs a signature verification: it is done for
     /// holders of a valid token only.
     ///

@@ -8,11 +8,11 @@ mod key;
 
 use std::sync::Arc;
 
-use self::key::{Vending, raise_burnt_alarm};
+use self::key::Vending;
 use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Trace};
 use crate::attempt::{Act, StepName};
 use crate::certificate::CertificateRecord;
-use crate::decision::{self, Admission, Decision, Denial};
+use crate::decision::{self, Admission, Asked, Decision, Denial};
 use crate::device::{Binding, Device, Ended, TokenState};
 use crate::id::SerialNumber;
 use crate::journal::EventKind;
@@ -143,10 +143,16 @@ impl Provisioning {
         trace.passed(StepName::SerialNumber, format!("registered {}", device.created_at));
         let (admission, slot) = admit(&device, slot, trace)?;
         let profile = self.profiles.find_or_default(&device.profile);
-        if admission == Admission::Open {
-            self.spend_once(vending, trace)?;
+        match admission {
+            Admission::Burnt => {
+                let decide = |asked: Asked<'_>| decision::decide(&device, slot, asked, profile, now);
+                self.check_burnt(vending, decide, trace, after)?;
+            }
+            Admission::Open => {
+                self.spend_once(vending, trace)?;
+                self.check_key(vending, profile, trace)?;
+            }
         }
-        self.check_key(vending, admission, profile, trace, after)?;
         let mut settled = Settled { device, ended, slot, profile };
         match self.decide(vending, &mut settled).await? {
             Decision::Issue => self.issue(vending, settled, trace).await,
@@ -162,11 +168,8 @@ impl Provisioning {
                 after.events.push(trace.alarm(kind, &vending.serial, evidence));
                 Err(Refusal::AlreadyIssued)
             }
-            Decision::Deny { alarm } => {
-                trace.refused(StepName::Decision, "the token is burnt, and the key is another");
-                if alarm {
-                    raise_burnt_alarm(vending, trace, after);
-                }
+            Decision::Deny => {
+                trace.refused(StepName::Decision, "the record moved: the token is burnt");
                 Err(Refusal::AccessDenied(Denial::TokenBurntByConfirmation))
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{FollowUp, Provisioning, Refusal, Trace};
 use crate::attempt::StepName;
-use crate::decision::{Admission, Asked, Denial};
+use crate::decision::{Asked, Decision, Denial};
 use crate::device::{Device, SealedKey};
 use crate::id::{CertificateId, KeyIdentity, SerialNumber};
 use crate::journal::EventKind;
@@ -33,43 +33,71 @@ impl Provisioning {
     pub(super) fn check_key(
         &self,
         vending: &mut Vending<'_>,
-        admission: Admission,
         profile: &Profile,
         trace: &mut Trace<'_>,
-        after: &mut FollowUp,
     ) -> Result<(), Refusal> {
-        let burnt = Refusal::AccessDenied(Denial::TokenBurntByConfirmation);
         let Some(parsed) = &vending.csr else {
-            return match admission {
-                Admission::Burnt => {
-                    trace.refused(StepName::Csr, "none came, and the token is burnt");
-                    raise_burnt_alarm(vending, trace, after);
-                    Err(burnt)
-                }
-                Admission::Open if !profile.server_keys => {
-                    trace.refused(StepName::Csr, "none came, and the profile has no server_keys");
-                    Err(Refusal::CsrRequired)
-                }
-                Admission::Open => Ok(()),
-            };
+            if profile.server_keys {
+                return Ok(());
+            }
+            trace.refused(StepName::Csr, "none came, and the profile has no server_keys");
+            return Err(Refusal::CsrRequired);
         };
         if vending.key.is_none() {
             let checked = match parsed {
                 Ok(csr) => self.ports.issuer.csr_check(csr),
                 Err(error) => Err(error.clone()),
             };
-            match (checked, admission) {
-                (Ok(csr), _) => vending.key = Some(Key::Device(csr)),
-                (Err(error), Admission::Open) => {
-                    trace.refused(StepName::Csr, error.to_string());
-                    return Err(error.into());
-                }
-                (Err(error), Admission::Burnt) => {
-                    trace.refused(StepName::Csr, error.to_string());
-                    return Err(burnt);
-                }
-            }
+            let checked = checked.inspect_err(|error| {
+                trace.refused(StepName::Csr, error.to_string());
+            })?;
+            vending.key = Some(Key::Device(checked));
         }
+        trace.passed(StepName::Csr, vending.key_evidence());
+        Ok(())
+    }
+
+    /// The same where confirmation burnt the token: every fault is the one answer for no, and the
+    /// signature is verified only where the key that is named would be answered, so that this no
+    /// costs what every other does.
+    pub(super) fn check_burnt(
+        &self,
+        vending: &mut Vending<'_>,
+        decide: impl Fn(Asked<'_>) -> Decision,
+        trace: &mut Trace<'_>,
+        after: &mut FollowUp,
+    ) -> Result<(), Refusal> {
+        let denied = Refusal::AccessDenied(Denial::TokenBurntByConfirmation);
+        let kind = EventKind::BurntTokenShown;
+        let Some(parsed) = &vending.csr else {
+            trace.refused(StepName::Csr, "none came, and the token is burnt");
+            after.events.push(trace.alarm(kind, &vending.serial, String::from("without a CSR")));
+            return Err(denied);
+        };
+        let claimed = parsed.as_ref().ok().and_then(|csr| self.ports.issuer.csr_claims(csr));
+        let Some(claimed) = claimed else {
+            trace.refused(StepName::Csr, "it names no key, and the token is burnt");
+            return Err(denied);
+        };
+        if decide(Asked::DeviceKey(&claimed)) == Decision::Deny {
+            trace.refused(
+                StepName::Decision,
+                format!("the token is burnt, and key {claimed} is not the current one"),
+            );
+            // An alarm, unless the key turns out to be a former one of this device.
+            let event = trace.alarm(kind, &vending.serial, format!("key {claimed}"));
+            after.alarm_unless_own = Some((claimed, event));
+            return Err(denied);
+        }
+        let checked = match parsed {
+            Ok(csr) => self.ports.issuer.csr_check(csr),
+            Err(error) => Err(error.clone()),
+        };
+        let checked = checked.map_err(|error| {
+            trace.refused(StepName::Csr, error.to_string());
+            denied
+        })?;
+        vending.key = Some(Key::Device(checked));
         trace.passed(StepName::Csr, vending.key_evidence());
         Ok(())
     }
@@ -143,16 +171,5 @@ impl Vending<'_> {
             Some(Key::Made { private, .. }) => Some(private),
             Some(Key::Device(_)) | None => None,
         }
-    }
-}
-
-/// A burnt token came with a key that is not the current one's: an alarm, unless the key turns
-/// out to be a former one of this device.
-pub(super) fn raise_burnt_alarm(vending: &Vending<'_>, trace: &Trace<'_>, after: &mut FollowUp) {
-    let kind = EventKind::BurntTokenShown;
-    let event = trace.alarm(kind, &vending.serial, vending.key_evidence());
-    match vending.key_identity() {
-        Some(key) => after.alarm_unless_own = Some((key, event)),
-        None => after.events.push(event),
     }
 }
