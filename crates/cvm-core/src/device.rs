@@ -254,6 +254,13 @@ impl Device {
         ended
     }
 
+    /// When a timer has to look at the record, so that what [`Self::settle`] would destroy does not
+    /// lie in the store until somebody asks. Expiry destroys nothing and needs no timer.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.sealed.as_ref().map(|key| Timestamp(key.until.0.saturating_add(1)))
+    }
+
     /// Ends what certifies `key`, because another device proved possession of it first, and
     /// releases the token that is bound to it for another key.
     #[must_use = "what ended has to be written with the next commit"]

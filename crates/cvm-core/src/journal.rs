@@ -49,6 +49,8 @@ pub enum EventKind {
     CertificateKeyLost,
     /// A device was registered.
     DeviceRegistered,
+    /// A key that the server made was destroyed: its time was over.
+    PrivateKeyDestroyed,
     /// A key that the server made was answered again.
     PrivateKeyReplayed,
     /// A revoked certificate was used.
@@ -66,6 +68,7 @@ impl EventKind {
             Self::CertificateIssued => "certificate-issued",
             Self::CertificateKeyLost => "certificate-key-lost",
             Self::DeviceRegistered => "device-registered",
+            Self::PrivateKeyDestroyed => "private-key-destroyed",
             Self::PrivateKeyReplayed => "private-key-replayed",
             Self::RevokedCertificateUsed => "revoked-certificate-used",
         }

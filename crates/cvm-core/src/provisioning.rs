@@ -7,6 +7,7 @@
 mod confirm;
 mod register;
 mod show;
+mod sweep;
 mod vend;
 
 use std::error::Error as StdError;
@@ -259,6 +260,7 @@ pub struct FollowUp {
     unknown: Option<(String, Timestamp)>,
     events: Vec<Event>,
     alarm_unless_own: Option<(KeyIdentity, Event)>,
+    proven: Option<(KeyIdentity, SerialNumber, Timestamp)>,
 }
 
 impl FollowUp {
@@ -280,6 +282,9 @@ impl FollowUp {
                 Ok(_) => events.push(event),
                 Err(error) => failures.push(chain_of(&error)),
             }
+        }
+        if let Some((key, owner, at)) = self.proven {
+            failures.extend(sweep::end_losers(ports, &key, &owner, at).await);
         }
         let alarms = events.iter().filter(|event| event.class == EventClass::Alarm).count();
         for event in events {

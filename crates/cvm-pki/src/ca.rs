@@ -14,6 +14,7 @@ use crate::error::PkiError;
 use crate::issue::{Signer, certify, subject_name};
 use crate::key::SubjectKey;
 use crate::lint::Profile;
+use crate::weak::RsaJudge;
 use crate::{der, pem, profile, signature};
 
 /// CAs begin a day before they are made: leaves are backdated, and clocks are wrong.
@@ -234,6 +235,9 @@ fn judge_import(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(),
         Ok(Some(usage)) if !usage.value.key_cert_sign() => {
             return fail("its keyUsage does not allow signing certificates (keyCertSign)");
         }
+        Ok(Some(usage)) if !usage.value.crl_sign() => {
+            return fail("its keyUsage does not allow signing CRLs (cRLSign)");
+        }
         Ok(_) => {}
         Err(_) => return fail("its keyUsage cannot be read"),
     }
@@ -253,8 +257,11 @@ fn judge_import(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(),
     if key_identifier(certificate).is_none() {
         return fail("it has no subjectKeyIdentifier of 20 octets (RFC 5280 §4.2.1.2)");
     }
-    SubjectKey::read(certificate.public_key().raw)
+    let key = SubjectKey::read(certificate.public_key().raw)
         .map_err(|_| PkiError::Import("its key is none of P-256, P-384, RSA 2048 to 4096"))?;
+    if key.modulus.is_some_and(|modulus| RsaJudge::new().judge(&modulus).is_err()) {
+        return fail("its RSA key is weak: make a new CA");
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! the signature and judges the key. Subject and attributes are read by nobody: the names in a
 //! certificate come from the registry.
 
+use cvm_core::id::KeyIdentity;
 use cvm_core::key::{CheckedCsr, CsrError, UncheckedCsr};
 
 use crate::der;
@@ -44,6 +45,12 @@ fn parse_der(bytes: &[u8]) -> Result<UncheckedCsr, CsrError> {
     }
     der::check(bytes).map_err(encoding)?;
     Ok(UncheckedCsr { der: bytes.to_vec() })
+}
+
+/// The identity of the key that a request names; nothing proves possession of it.
+pub(crate) fn claimed_key(csr: &UncheckedCsr) -> Option<KeyIdentity> {
+    let request = Request::split(&csr.der).ok()?;
+    Some(SubjectKey::read(request.spki).ok()?.public_key().identity)
 }
 
 /// Verifies the signature and judges the key.

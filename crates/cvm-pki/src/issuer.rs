@@ -114,6 +114,10 @@ impl Issuer for LocalIssuer {
         csr::parse(pem)
     }
 
+    fn csr_claims(&self, csr: &UncheckedCsr) -> Option<KeyIdentity> {
+        csr::claimed_key(csr)
+    }
+
     fn csr_check(&self, csr: &UncheckedCsr) -> Result<CheckedCsr, CsrError> {
         csr::check(csr, &self.judge)
     }

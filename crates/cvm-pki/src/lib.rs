@@ -3,11 +3,11 @@
 //!
 //! What this crate promises about a certificate: its names come from the caller, never from the
 //! request; its key was proven and judged; its bytes passed every lint before they were signed
-//! ([`lint`]); it does not outlive its CA. It implements the ports `Issuer` ([`LocalIssuer`]),
+//! (`lint`); it does not outlive its CA. It implements the ports `Issuer` ([`LocalIssuer`]),
 //! `KeyMaker` ([`KeyPool`]), `Secrets` ([`VaultSecrets`]) and `Entropy` ([`SystemEntropy`]).
 //!
-//! Reading order: [`csr`], [`key`], [`weak`] for what comes in; [`profile`], [`lint`], [`issue`]
-//! for what goes out; [`vault`], [`ca`], [`pki`], [`server`] for what is kept.
+//! Reading order: `csr`, `key`, `weak` for what comes in; `profile`, `lint`, `issue` for what goes
+//! out; `vault`, `ca`, `pki`, `server` for what is kept.
 
 mod ca;
 mod ca_key;

@@ -121,8 +121,8 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PkiError> {
     }
 }
 
-/// Whether another one should be issued: less than a third of the life is left, or it is for other
-/// names, of another kind of key, or of another CA.
+/// Whether another one should be issued: less than a third of the life is left and another one
+/// would live longer, or it is for other names, of another kind of key, or of another CA.
 pub(crate) fn is_due(
     identity: &ServerIdentity,
     servers: &Authority,
@@ -132,13 +132,15 @@ pub(crate) fn is_due(
 ) -> bool {
     let [leaf, ca] = identity.chain.as_slice() else { return true };
     let Ok(parsed) = parse(leaf) else { return true };
-    let left = identity.not_after.since(now).0;
+    let is_ending = identity.not_after.since(now).0 < profile::SERVER_LIFE.0 / 3;
+    // Near the end of the CA another one would end with it too.
+    let would_last = servers.cut(now.plus(profile::SERVER_LIFE)) > identity.not_after;
     let kind = crate::key::split(parsed.public_key().raw).map(|(kind, _)| kind);
     let expected = match algorithm {
         KeyAlgorithm::EcP256 => KeyKind::P256,
         KeyAlgorithm::Rsa2048 => KeyKind::Rsa,
     };
-    left < profile::SERVER_LIFE.0 / 3
+    (is_ending && would_last)
         || kind != Ok(expected)
         || *ca != servers.certificate.der
         || names(&parsed) != hosts

@@ -10,6 +10,7 @@ mod keys;
 mod lists;
 mod reads;
 mod simple;
+mod sweeper;
 
 use std::pin::Pin;
 
@@ -118,5 +119,11 @@ checks! {
         an_admin_tokens_id_is_not_given_twice
         the_mark_never_falls
         the_mark_tells_what_it_was
+    }
+    sweeper {
+        a_claim_ends_with_its_certificate
+        claims_are_the_unconfirmed_certificates_of_a_key
+        devices_are_due_from_their_time_on
+        no_more_devices_are_due_than_a_sweep_takes
     }
 }

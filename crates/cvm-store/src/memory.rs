@@ -5,7 +5,7 @@
 
 mod attempts;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -32,6 +32,9 @@ const WRITER: u64 = 1;
 
 /// The most certificates of one device that are listed.
 const CERTIFICATES_OF_MAX: usize = 1_000;
+
+/// The most devices that the sweeper is given at once.
+const SWEPT_MAX: usize = 100;
 
 /// A store in memory.
 #[derive(Default)]
@@ -268,6 +271,24 @@ impl Catalogue for MemoryStore {
         rows.sort_by_key(|row| row.issued_at);
         rows.drain(..rows.len().saturating_sub(CERTIFICATES_OF_MAX));
         Ok(rows)
+    }
+
+    async fn claims_of(&self, key: &KeyIdentity) -> Result<Vec<SerialNumber>, StoreError> {
+        let state = self.state()?;
+        let is_claim = |row: &&CertificateRecord| {
+            row.key == *key && row.state == CertificateState::Unconfirmed
+        };
+        let rows = state.certificates.values().filter(is_claim);
+        let serials: BTreeSet<_> = rows.map(|row| row.serial_number.clone()).collect();
+        Ok(serials.into_iter().take(SWEPT_MAX).collect())
+    }
+
+    async fn due_devices(&self, now: Timestamp) -> Result<Vec<SerialNumber>, StoreError> {
+        let state = self.state()?;
+        let is_due = |device: &&Device| device.due_at().is_some_and(|due| due <= now);
+        let mut due: Vec<_> = state.devices.values().filter(is_due).collect();
+        due.sort_by_key(|device| device.due_at());
+        Ok(due.into_iter().take(SWEPT_MAX).map(|device| device.serial_number.clone()).collect())
     }
 }
 

@@ -182,6 +182,15 @@ impl Catalogue for SqliteStore {
         let serial = serial.clone();
         self.readers.read(move |connection| read::certificates_of(connection, &serial)).await
     }
+
+    async fn claims_of(&self, key: &KeyIdentity) -> Result<Vec<SerialNumber>, StoreError> {
+        let key = *key;
+        self.readers.read(move |connection| read::claims(connection, &key)).await
+    }
+
+    async fn due_devices(&self, now: Timestamp) -> Result<Vec<SerialNumber>, StoreError> {
+        self.readers.read(move |connection| read::due(connection, now)).await
+    }
 }
 
 #[async_trait]

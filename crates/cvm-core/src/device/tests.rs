@@ -118,6 +118,16 @@ fn a_sealed_key_goes_after_its_time_and_its_token_is_released() {
 }
 
 #[test]
+fn a_timer_looks_at_a_sealed_key_when_its_time_is_over_and_at_nothing_else() {
+    let mut device = device();
+    assert_eq!(device.due_at(), None);
+    assert!(device.take_up(0, server_made(1, 0)).is_empty());
+    assert_eq!(device.due_at(), Some(Timestamp(901)));
+    assert!(device.settle(Timestamp(901)).is_empty());
+    assert_eq!(device.due_at(), None);
+}
+
+#[test]
 fn a_sealed_key_goes_after_five_replays() {
     let mut device = device();
     assert!(device.take_up(0, server_made(1, 0)).is_empty());

@@ -153,6 +153,13 @@ pub trait Catalogue: Send + Sync {
         &self,
         serial: &SerialNumber,
     ) -> Result<Vec<CertificateRecord>, StoreError>;
+
+    /// The devices that hold an unconfirmed certificate for `key`, from a sparse index, at most
+    /// 100.
+    async fn claims_of(&self, key: &KeyIdentity) -> Result<Vec<SerialNumber>, StoreError>;
+
+    /// The devices whose [`Device::due_at`] is `now` or earlier, from a sparse index, at most 100.
+    async fn due_devices(&self, now: Timestamp) -> Result<Vec<SerialNumber>, StoreError>;
 }
 
 /// What a device may do.

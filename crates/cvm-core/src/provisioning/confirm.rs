@@ -38,11 +38,15 @@ impl Provisioning {
                 Err(error) => return (Err(Refusal::unavailable(&error)), FollowUp::default()),
             };
             let serial_number = holding.device.serial_number.clone();
+            let key = holding.certificate.key;
+            let is_first_use = holding.certificate.state == CertificateState::Unconfirmed;
             let done = self.confirm_once(holding, &mut trace).await;
             match done {
                 Ok(true) => {
-                    let follow_up = trace.follow_up(serial_number.clone(), "confirmed", "");
-                    return (Ok(Confirmed { serial_number }), follow_up);
+                    let mut after = trace.follow_up(serial_number.clone(), "confirmed", "");
+                    // Others may hold an unconfirmed certificate for the same key.
+                    after.proven = is_first_use.then(|| (key, serial_number.clone(), now));
+                    return (Ok(Confirmed { serial_number }), after);
                 }
                 Ok(false) => {}
                 Err(refusal) => {

@@ -145,7 +145,8 @@ impl Provisioning {
         let profile = self.profiles.find_or_default(&device.profile);
         match admission {
             Admission::Burnt => {
-                let decide = |asked: Asked<'_>| decision::decide(&device, slot, asked, profile, now);
+                let decide =
+                    |asked: Asked<'_>| decision::decide(&device, slot, asked, profile, now);
                 self.check_burnt(vending, decide, trace, after)?;
             }
             Admission::Open => {

@@ -67,6 +67,15 @@ fn the_signature_covers_the_request() {
 }
 
 #[test]
+fn what_a_request_claims_is_the_key_that_it_may_prove() {
+    let csr = parse_der(&Draft::new().der()).unwrap();
+    let proven = check(&csr, &RsaJudge::new()).unwrap().key.identity;
+    assert_eq!(claimed_key(&csr), Some(proven));
+    let no_key = Draft { spki: Some(vec![0x30, 0]), ..Draft::new() };
+    assert_eq!(claimed_key(&parse_der(&no_key.der()).unwrap()), None);
+}
+
+#[test]
 fn only_the_labels_of_a_request_are_read() {
     let der = Draft::new().der();
     for (label, expected) in [

@@ -32,6 +32,16 @@ fn it_is_due_when_a_third_of_its_life_is_left_or_when_it_no_longer_fits() {
 }
 
 #[test]
+fn at_the_end_of_its_ca_it_is_not_issued_over_and_over() {
+    let servers = Authority::create_root(NOW).unwrap().create_servers(NOW).unwrap();
+    let (hosts, p256) = (names(&["a.example"]), KeyAlgorithm::EcP256);
+    let late = servers.certificate.not_after.minus(Span(10 * Span::DAY.0));
+    let identity = issue(&servers, &hosts, p256, late).unwrap();
+    assert_eq!(identity.not_after, servers.certificate.not_after);
+    assert!(!is_due(&identity, &servers, &hosts, p256, late));
+}
+
+#[test]
 fn key_and_certificate_are_kept_together() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("server");

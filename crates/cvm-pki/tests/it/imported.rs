@@ -109,6 +109,10 @@ fn what_cannot_sign_devices_is_refused_before_anything_is_written() {
             "its keyUsage does not allow signing certificates (keyCertSign)",
         ),
         (
+            &["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign"],
+            "its keyUsage does not allow signing CRLs (cRLSign)",
+        ),
+        (
             &[
                 "-addext",
                 "basicConstraints=critical,CA:TRUE",

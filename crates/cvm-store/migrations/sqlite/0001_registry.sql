@@ -14,9 +14,13 @@ CREATE TABLE device (
     state TEXT NOT NULL,
     disabled INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    due_at INTEGER,
     format INTEGER NOT NULL,
     record TEXT NOT NULL
 ) STRICT;
+
+-- Sparse: only devices that a timer has to look at.
+CREATE INDEX device_due ON device (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE certificate (
     id BLOB NOT NULL PRIMARY KEY,
@@ -40,6 +44,9 @@ CREATE TABLE certificate (
 ) STRICT;
 
 CREATE INDEX certificate_of_device ON certificate (serial_number, issued_at);
+
+-- Sparse: only claims to a key that nobody has proven yet.
+CREATE INDEX certificate_claim ON certificate (key) WHERE state = 'unconfirmed';
 
 CREATE TABLE key_owner (
     key BLOB NOT NULL PRIMARY KEY,

@@ -17,6 +17,9 @@ use crate::error::ReadError;
 /// The most certificates of one device that are listed.
 const CERTIFICATES_OF_MAX: i64 = 1_000;
 
+/// The most devices that the sweeper is given at once.
+const SWEPT_MAX: i64 = 100;
+
 type Read<T> = Result<T, ReadError>;
 
 macro_rules! device_columns {
@@ -107,6 +110,18 @@ pub(super) fn certificates_of(
     let mut rows = many(connection, sql, newest_first, certificate_row)?;
     rows.reverse();
     Ok(rows)
+}
+
+pub(super) fn claims(connection: &Connection, key: &KeyIdentity) -> Read<Vec<SerialNumber>> {
+    let sql = "SELECT DISTINCT serial_number FROM certificate \
+               WHERE key = ?1 AND state = 'unconfirmed' LIMIT ?2";
+    many(connection, sql, (key.0, SWEPT_MAX), serial_row)
+}
+
+pub(super) fn due(connection: &Connection, now: Timestamp) -> Read<Vec<SerialNumber>> {
+    let sql = "SELECT serial_number FROM device \
+               WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
+    many(connection, sql, (now.0, SWEPT_MAX), serial_row)
 }
 
 pub(super) fn policy(connection: &Connection, name: &Name) -> Read<Option<Policy>> {
@@ -203,6 +218,10 @@ fn certificate_row(row: &Row<'_>) -> Read<CertificateRecord> {
         attempt: text::id(str_of(row, 16)?, what)?,
         der: row.get(17)?,
     })
+}
+
+fn serial_row(row: &Row<'_>) -> Read<SerialNumber> {
+    text::id(str_of(row, 0)?, "a serial number")
 }
 
 fn policy_row(row: &Row<'_>) -> Read<Policy> {

@@ -116,10 +116,11 @@ fn write_device(
     let serial = device.serial_number.as_str();
     let version = (device.version + 1).cast_signed();
     let state = device.state().as_str();
+    let due_at = device.due_at().map(|due| due.0);
     if device.version == 0 {
         let mut insert = connection.prepare_cached(
             "INSERT INTO device (serial_number, version, thing_name, state, disabled, created_at, \
-             format, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             due_at, format, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?;
         insert.execute(params![
             serial,
@@ -128,16 +129,25 @@ fn write_device(
             state,
             device.disabled,
             device.created_at.0,
+            due_at,
             RECORD_FORMAT,
             record,
         ])?;
         return Ok(());
     }
     let mut update = connection.prepare_cached(
-        "UPDATE device SET version = ?2, state = ?3, disabled = ?4, format = ?5, record = ?6 \
+        "UPDATE device SET version = ?2, state = ?3, disabled = ?4, due_at = ?5, format = ?6, record = ?7 \
          WHERE serial_number = ?1",
     )?;
-    update.execute(params![serial, version, state, device.disabled, RECORD_FORMAT, record])?;
+    update.execute(params![
+        serial,
+        version,
+        state,
+        device.disabled,
+        due_at,
+        RECORD_FORMAT,
+        record
+    ])?;
     // Apart, because it would touch the name's index each time.
     if is_renamed {
         let mut rename = connection

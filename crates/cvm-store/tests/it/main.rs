@@ -1,7 +1,13 @@
 //! The stores' tests: the contract for each of them, and what only `SQLite` has to show.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod sqlite;
+mod vectors;
 
 /// The contract, for the store in memory.
 mod memory {

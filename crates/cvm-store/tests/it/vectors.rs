@@ -13,7 +13,7 @@ use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use cvm_core::ports::Ports;
 use cvm_core::profile::{Profile, Profiles};
 use cvm_core::provisioning::{
-    Ask, Caller, NewDevice, NewToken, Provisioning, RegisterRefusal, Refusal, VendRequest,
+    Ask, Caller, NewDevice, NewToken, Provisioning, Refusal, RegisterRefusal, VendRequest,
 };
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::testing::{
@@ -29,6 +29,7 @@ use zeroize::Zeroizing;
 const START: i64 = 1_800_000_000;
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the file to run is named by the environment")]
 async fn vectors() {
     let text = match std::env::var("CVM_VECTORS") {
         Ok(path) => std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}")),
@@ -137,7 +138,10 @@ impl World {
                 self.clock.trust(step["is"] == "ok");
                 Answer { status: 200, ..Answer::default() }
             }
-            "sweep" => Answer { status: 200, ..Answer::default() },
+            "sweep" => {
+                self.provisioning.sweep().await.unwrap();
+                Answer { status: 200, ..Answer::default() }
+            }
             act => panic!("{act}"),
         }
     }
@@ -206,7 +210,7 @@ impl World {
         }
     }
 
-    async fn confirm(&mut self, step: &Value, done: u16) -> Answer {
+    async fn confirm(&self, step: &Value, done: u16) -> Answer {
         let id = self.labels[step["certificate"].as_str().unwrap()];
         let (result, follow_up) = self.provisioning.confirm(Some(id), &caller()).await;
         let (alarms, _) = follow_up.run(&self.ports).await;
@@ -258,7 +262,8 @@ impl World {
             let alone = self.provisioning.certificate_show(&certificate.record.id).await.unwrap();
             assert_eq!(alone.unwrap().state, certificate.state, "two readers, one truth");
         }
-        let unique: BTreeSet<_> = shown.device.live.iter().map(|live| live.state.as_str()).collect();
+        let unique: BTreeSet<_> =
+            shown.device.live.iter().map(|live| live.state.as_str()).collect();
         assert_eq!(unique.len(), shown.device.live.len(), "I1");
         json!({
             "device": shown.device.state().as_str(),

@@ -31,7 +31,7 @@ impl Identities {
         let ours = Arc::new(ours.map_err(|error| bad("server/cert.pem", &error))?);
         let device = match &config.http.brought {
             None => ours.clone(),
-            Some((certificate, key)) => brought(layout, certificate, key)?,
+            Some((certificate, key)) => brought(layout, pki, certificate, key)?,
         };
         Ok(Self { device, operator: ours })
     }
@@ -43,11 +43,20 @@ impl Identities {
     }
 }
 
-fn brought(layout: &Layout, certificate: &str, key: &str) -> Result<Arc<ServerIdentity>, Failure> {
+fn brought(
+    layout: &Layout,
+    pki: &Pki,
+    certificate: &str,
+    key: &str,
+) -> Result<Arc<ServerIdentity>, Failure> {
     let chain = CertificateDer::pem_file_iter(compose::named_file(layout, certificate))
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| bad(certificate, &error))?;
-    let chain = chain.into_iter().map(|one| one.to_vec()).collect();
+    let chain: Vec<Vec<u8>> = chain.into_iter().map(|one| one.to_vec()).collect();
+    // No device may use the server's own key, whoever made it.
+    if let Some(leaf) = chain.first() {
+        pki.issuer().own_key_add(leaf).map_err(|error| bad(certificate, &error))?;
+    }
     let pkcs8 = PrivatePkcs8KeyDer::from_pem_file(compose::named_file(layout, key));
     let pkcs8 = pkcs8.map_err(|error| {
         let cure = "the key has to be PKCS #8: openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pk8";

@@ -1,4 +1,4 @@
-//! What happens by the clock: the mark, and the server certificate's renewal.
+//! What happens by the clock: the mark, the sweeper, and the server certificate's renewal.
 //!
 //! No decision waits for any of it; each is also judged when it matters.
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cvm_core::ports::{Clock, Store};
-use cvm_core::provisioning::chain_of;
+use cvm_core::provisioning::{Provisioning, chain_of};
 use cvm_pki::Pki;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -28,6 +28,7 @@ pub(super) async fn spawn(
     let tick = Tick {
         clock: composed.clock.clone(),
         store: composed.stores.store.clone(),
+        provisioning: composed.provisioning.clone(),
         pki: composed.pki.clone(),
         identities,
         config,
@@ -40,6 +41,7 @@ pub(super) async fn spawn(
         loop {
             ticks.tick().await;
             tick.raise_mark().await;
+            tick.sweep().await;
             tick.renew_identity().await;
         }
     })
@@ -48,6 +50,7 @@ pub(super) async fn spawn(
 struct Tick {
     clock: Arc<MarkedClock>,
     store: Arc<dyn Store>,
+    provisioning: Arc<Provisioning>,
     pki: Arc<Pki>,
     identities: Identities,
     config: Config,
@@ -60,6 +63,15 @@ impl Tick {
         match self.store.mark_raise(now).await {
             Ok(_) => self.clock.raise(now),
             Err(error) => tracing::error!(cause = chain_of(&error), "the time was not recorded"),
+        }
+    }
+
+    /// Destroys what may not be answered any more.
+    async fn sweep(&self) {
+        match self.provisioning.sweep().await {
+            Ok(0) => {}
+            Ok(devices) => tracing::debug!(devices, "swept"),
+            Err(error) => tracing::error!(cause = chain_of(&error), "the sweep broke off"),
         }
     }
 
