@@ -1,7 +1,7 @@
 //! The HTTP API of CVM: the device listener and the operator listener.
 //!
 //! Bind a socket, make an [`Api`] over the use cases, and give both to [`serve_device`] or
-//! [`serve_operator`]; each returns a [`Serving`] to be drained at the end. [`ROUTES`] is the
+//! [`serve_operator`]; each returns a [`Serving`] to be drained at the end. `ROUTES` is the
 //! complete list of what there is and who may use it; everything else is 404.
 //!
 //! Routing is ours, not a framework's: a serial number may hold `/` and `:`, and an action is what

@@ -14,7 +14,7 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime, alg_id};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use sha2::{Digest, Sha256};
 
 /// RSA moduli that the provider verifies with, in bits.
@@ -79,7 +79,7 @@ impl ClientCertVerifier for PossessionVerifier {
                 return Ok(HandshakeSignatureValid::assertion());
             }
         }
-        Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into())
+        Err(CertificateError::BadSignature.into())
     }
 
     fn verify_tls13_signature(
@@ -178,3 +178,6 @@ impl<'a> Der<'a> {
         (self.tag == tag).then_some(self.contents)
     }
 }
+
+#[cfg(test)]
+mod tests;

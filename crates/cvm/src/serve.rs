@@ -122,12 +122,12 @@ impl Running {
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::new(Exit::Failed, format!("{key} = \"{address}\": {error}"));
-        match error.kind() {
-            std::io::ErrorKind::AddrInUse => failure.cure(
-                "another process has this port: stop it, or choose another port (0 takes any)",
-            ),
-            _ => failure,
+        if error.kind() == std::io::ErrorKind::AddrInUse {
+            let cure =
+                "another process has this port: stop it, or choose another port (0 takes any)";
+            return failure.cure(cure);
         }
+        failure
     })
 }
 

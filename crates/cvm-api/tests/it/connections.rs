@@ -174,6 +174,15 @@ async fn headers_are_bounded_in_number_and_in_bytes() {
 }
 
 #[tokio::test]
+async fn answers_that_nobody_reads_are_not_kept_for_ever() {
+    let server = Server::limited(one_second()).await;
+    let mut stream = raw(server.device_addr()).await;
+    let request = b"GET /v1/trust-bundle HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
+    let asking = async { while stream.write_all(&request).await.is_ok() {} };
+    timeout(2 * SOON, asking).await.expect("it stays open");
+}
+
+#[tokio::test]
 async fn one_connection_carries_many_requests() {
     let server = Server::start().await;
     for protocol in [Protocol::Http1, Protocol::Http2] {

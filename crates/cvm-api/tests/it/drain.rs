@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::harness::{ADMIN_TOKEN, Reply, TOKEN, eventually};
+use crate::harness::{ADMIN_TOKEN, Reply, eventually};
 use crate::socket::{Client, Protocol, Server, get, post};
 
 const SOON: Duration = Duration::from_secs(8);
@@ -169,5 +169,4 @@ async fn two_listeners_are_drained_one_after_the_other() {
     let mut client = Client::connect(server.operator.local_addr(), Protocol::Http1, None).await;
     assert_eq!(client.send(devices()).await.unwrap().status, 200);
     timeout(SOON, server.operator.drain()).await.expect("it never ends");
-    assert!(TOKEN.len() > 16);
 }

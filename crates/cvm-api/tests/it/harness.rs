@@ -34,7 +34,6 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) issuer: Arc<TestIssuer>,
     pub(crate) store: Arc<MemoryStore>,
-    pub(crate) ports: Ports,
 }
 
 /// What the server said.
@@ -148,7 +147,7 @@ impl World {
         let provisioning = provisioning(&ports).await;
         let mut settings = Settings::new(PUBLIC_URL.to_owned());
         settle(&mut settings);
-        Self { api: Api::new(provisioning, settings), clock, issuer, store, ports }
+        Self { api: Api::new(provisioning, settings), clock, issuer, store }
     }
 
     /// Asks in-process.

@@ -1,9 +1,17 @@
 //! The HTTP API from outside: in-process where a connection adds nothing, over real sockets with
 //! real TLS where it does.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod connections;
 mod drain;
 mod edge;
+mod failures;
 mod harness;
 mod openapi;
 mod operators;

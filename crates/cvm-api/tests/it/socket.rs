@@ -65,7 +65,6 @@ pub(crate) struct Server {
     pub(crate) device: Serving,
     pub(crate) operator: Serving,
     pub(crate) identity: Arc<ServerIdentity>,
-    pub(crate) api: Api,
     pub(crate) store: Arc<MemoryStore>,
 }
 
@@ -99,7 +98,7 @@ impl Server {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let device = serve_device(bind().await.unwrap(), &identity, &api).unwrap();
         let operator = serve_operator(bind().await.unwrap(), &identity, &api).unwrap();
-        Self { device, operator, identity, api, store }
+        Self { device, operator, identity, store }
     }
 
     pub(crate) fn device_addr(&self) -> SocketAddr {
@@ -189,6 +188,7 @@ pub(crate) async fn tls(
     config: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::id::TokenMac;
 
 fn device() -> Device {
     Device {

@@ -128,9 +128,9 @@ impl Reader {
         key: &str,
         default: &str,
     ) -> Option<T> {
-        self.value(section, key, Value::String(default.to_owned()), |value| match value {
-            Value::String(text) => text.parse().map_err(|error: T::Err| error.to_string()),
-            _ => Err(String::from("expected a text in quotes")),
+        self.value(section, key, Value::String(default.to_owned()), |value| {
+            let text = value.as_str().ok_or("expected a text in quotes")?;
+            text.parse().map_err(|error: T::Err| error.to_string())
         })
     }
 
@@ -150,14 +150,11 @@ impl Reader {
     ) -> Option<Vec<T>> {
         let default = default.iter().map(|text| Value::String((*text).to_owned())).collect();
         self.value(section, key, Value::Array(default), |value| {
-            let Value::Array(items) = value else {
-                return Err(String::from("expected a list of texts, such as [\"a\", \"b\"]"));
-            };
-            let parse = |item: &Value| match item {
-                Value::String(text) => {
-                    text.parse().map_err(|error: T::Err| format!("{text:?}: {error}"))
-                }
-                _ => Err(String::from("expected a list of texts, such as [\"a\", \"b\"]")),
+            const WANTED: &str = "expected a list of texts, such as [\"a\", \"b\"]";
+            let items = value.as_array().ok_or(WANTED)?;
+            let parse = |item: &Value| {
+                let text = item.as_str().ok_or(WANTED)?;
+                text.parse().map_err(|error: T::Err| format!("{text:?}: {error}"))
             };
             items.iter().map(parse).collect()
         })
