@@ -47,22 +47,48 @@ impl std::fmt::Display for Rate {
 pub struct RateLimit<K> {
     rate: Rate,
     keys_max: usize,
-    /// Per key, in microseconds since the epoch: when all that it used has recovered.
-    recovered_at: HashMap<K, i64>,
+    used: HashMap<K, Used>,
+}
+
+/// What a key has used.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    /// In microseconds since the epoch: when all of it has recovered.
+    recovered_at: i64,
+    /// How often it asked in vain since it was last let through.
+    refusals: u32,
 }
 
 impl<K: Eq + Hash> RateLimit<K> {
     /// A limit of `rate` for each of at most `keys_max` keys that have not recovered.
     #[must_use]
     pub fn new(rate: Rate, keys_max: usize) -> Self {
-        Self { rate, keys_max, recovered_at: HashMap::new() }
+        Self { rate, keys_max, used: HashMap::new() }
+    }
+
+    /// Lets one through and counts it, or says how long to wait: longer each time, and never longer
+    /// than the span. Asking in vain uses nothing up, so whoever asks too often is still let
+    /// through as often as the rate says.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn ask(&mut self, key: K, now: Timestamp) -> Result<(), Span> {
+        let Some(wait) = self.wait(&key, now) else {
+            self.count(key, now);
+            return Ok(());
+        };
+        let per = self.rate.per;
+        let Some(used) = self.used.get_mut(&key) else { return Err(wait) };
+        let doubled = wait.0.saturating_mul(1 << used.refusals.min(16));
+        used.refusals = used.refusals.saturating_add(1);
+        Err(Span(doubled.min(per.0).max(wait.0)))
     }
 
     /// How long `key` has to wait before one more is allowed; `None` where it need not.
     #[must_use]
     pub fn wait(&self, key: &K, now: Timestamp) -> Option<Span> {
         let now = micros(now);
-        let recovered_at = *self.recovered_at.get(key)?;
+        let recovered_at = self.used.get(key)?.recovered_at;
         let over = recovered_at + self.step() - now - micros_of(self.rate.per);
         (over > 0).then(|| Span((over + 999_999) / 1_000_000))
     }
@@ -71,17 +97,16 @@ impl<K: Eq + Hash> RateLimit<K> {
     pub fn count(&mut self, key: K, now: Timestamp) {
         let step = self.step();
         let now = micros(now);
-        if self.recovered_at.len() >= self.keys_max && !self.recovered_at.contains_key(&key) {
-            self.recovered_at.retain(|_, recovered_at| *recovered_at > now);
-            if self.recovered_at.len() >= self.keys_max {
+        if self.used.len() >= self.keys_max && !self.used.contains_key(&key) {
+            self.used.retain(|_, used| used.recovered_at > now);
+            if self.used.len() >= self.keys_max {
                 return;
             }
         }
-        // Whoever goes on asking waits longer, and never longer than the span: a thief must not be
-        // able to lock a device out for good.
         let latest = now.saturating_add(micros_of(self.rate.per).saturating_mul(2));
-        let recovered_at = self.recovered_at.entry(key).or_insert(now);
-        *recovered_at = (*recovered_at).max(now).saturating_add(step).min(latest);
+        let used = self.used.entry(key).or_insert(Used { recovered_at: now, refusals: 0 });
+        let recovered_at = used.recovered_at.max(now).saturating_add(step).min(latest);
+        *used = Used { recovered_at, refusals: 0 };
     }
 
     fn step(&self) -> i64 {
@@ -119,17 +144,25 @@ mod tests {
     }
 
     #[test]
-    fn going_on_makes_the_wait_longer() {
+    fn asking_in_vain_makes_the_wait_longer_up_to_the_span_and_uses_nothing_up() {
+        let mut limit = limit(9);
+        for _ in 0..10 {
+            assert_eq!(limit.ask("a", Timestamp(0)), Ok(()));
+        }
+        let waits: Vec<i64> =
+            (0..6).filter_map(|_| limit.ask("a", Timestamp(0)).err()).map(|span| span.0).collect();
+        assert_eq!(waits, [360, 720, 1_440, 2_880, 3_600, 3_600]);
+        assert_eq!(limit.ask("a", Timestamp(360)), Ok(()), "who asked all the time");
+        assert_eq!(limit.ask("a", Timestamp(360)), Err(Span(360)));
+    }
+
+    #[test]
+    fn counting_on_makes_the_wait_longer_up_to_the_span_and_one_step() {
         let mut limit = limit(9);
         for _ in 0..12 {
             limit.count("a", Timestamp(0));
         }
         assert_eq!(limit.wait(&"a", Timestamp(0)), Some(Span(3 * 360)));
-    }
-
-    #[test]
-    fn nobody_waits_longer_than_the_span_and_one_step() {
-        let mut limit = limit(9);
         for _ in 0..10_000 {
             limit.count("a", Timestamp(0));
         }
@@ -142,9 +175,9 @@ mod tests {
         for key in ["a", "b", "c"] {
             limit.count(key, Timestamp(0));
         }
-        assert_eq!(limit.recovered_at.len(), 2);
+        assert_eq!(limit.used.len(), 2);
         limit.count("c", Timestamp(3_600));
-        assert_eq!(limit.recovered_at.keys().collect::<Vec<_>>(), [&"c"]);
+        assert_eq!(limit.used.keys().collect::<Vec<_>>(), [&"c"]);
     }
 
     #[test]

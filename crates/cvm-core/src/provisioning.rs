@@ -76,13 +76,8 @@ impl Provisioning {
 
     /// Counts a request with a valid credential against the device's budget.
     fn spend(&self, serial: &SerialNumber, now: Timestamp) -> Result<(), Refusal> {
-        let mut budget = self.budget.lock();
-        let wait = budget.wait(serial, now);
-        budget.count(serial.clone(), now);
-        match wait {
-            None => Ok(()),
-            Some(retry_after) => Err(Refusal::SlowDown { retry_after }),
-        }
+        let asked = self.budget.lock().ask(serial.clone(), now);
+        asked.map_err(|retry_after| Refusal::SlowDown { retry_after })
     }
 
     /// Refuses where the clock may not issue: behind its mark, or before the CA's notBefore.

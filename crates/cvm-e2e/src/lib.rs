@@ -34,6 +34,22 @@ pub fn cvm_binary() -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// The Python with the packages of `xtask/requirements.txt`: the one that `CVM_TEST_PYTHON` names, or
+/// the one that `cargo xtask test` made.
+///
+/// # Errors
+/// Where there is none.
+pub fn test_python() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("CVM_TEST_PYTHON") {
+        return Ok(PathBuf::from(named));
+    }
+    let tests = std::env::current_exe()?;
+    let made = tests.ancestors().map(|above| above.join("venv/bin/python")).find(|it| it.exists());
+    made.context(
+        "there is no Python with the packages of xtask/requirements.txt: run `cargo xtask test`",
+    )
+}
+
 /// A server of its own.
 #[derive(Debug)]
 pub struct Environment {

@@ -12,6 +12,7 @@ mod by_hand;
 mod commands;
 mod crash;
 mod hostile;
+mod openapi;
 mod race;
 mod readme;
 mod secrets;

@@ -145,11 +145,15 @@ pub(crate) fn run(program: impl Into<OsString>, arguments: &[&str]) -> String {
     out.into_owned()
 }
 
-/// The Python that has badkeys and pkilint (`xtask/requirements.txt`).
+/// The Python that has badkeys and pkilint (`xtask/requirements.txt`): the one that is named, or the
+/// one that `cargo xtask test` made.
 pub(crate) fn python() -> PathBuf {
-    let path = std::env::var_os("CVM_TEST_PYTHON");
-    PathBuf::from(path.expect(
-        "CVM_TEST_PYTHON names no Python with the packages of xtask/requirements.txt: \
-         run `cargo xtask test`, which makes one",
-    ))
+    if let Some(named) = std::env::var_os("CVM_TEST_PYTHON") {
+        return PathBuf::from(named);
+    }
+    let tests = std::env::current_exe().unwrap();
+    let made = tests.ancestors().map(|above| above.join("venv/bin/python")).find(|it| it.exists());
+    made.expect(
+        "there is no Python with the packages of xtask/requirements.txt: run `cargo xtask test`",
+    )
 }

@@ -7,6 +7,7 @@
 )]
 
 mod sqlite;
+mod use_cases;
 mod vectors;
 
 /// The contract, for the store in memory.
