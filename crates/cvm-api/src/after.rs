@@ -51,43 +51,35 @@ impl Aftermath {
 }
 
 /// The body of an answer.
-pub struct AnswerBody {
+pub(crate) struct AnswerBody {
     bytes: Option<Bytes>,
-    length: u64,
-    departure: Departure,
+    _departure: Departure,
 }
 
-/// What its end sets off.
+/// What its end sets off: the end of its request, if it came over a connection, is in it.
 struct Departure {
     departed: Option<Departed>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<Arc<InFlight>>,
     aftermath: Aftermath,
 }
 
 impl AnswerBody {
-    pub(crate) fn new(bytes: Bytes, departed: Option<Departed>, aftermath: Aftermath) -> Self {
-        let departure = Departure { departed, in_flight: None, aftermath };
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), length, departure }
-    }
-
-    /// The end of this body is the end of a request of a connection.
-    pub(crate) fn ends(&mut self, in_flight: Option<InFlight>) {
-        self.departure.in_flight = in_flight;
-    }
-
-    /// For HEAD: how long the body would have been is said by the caller.
-    pub(crate) fn without_bytes(self) -> Self {
-        Self { bytes: None, length: 0, ..self }
+    pub(crate) fn new(
+        bytes: Bytes,
+        departed: Option<Departed>,
+        in_flight: Option<Arc<InFlight>>,
+        aftermath: Aftermath,
+    ) -> Self {
+        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Self { bytes, _departure: Departure { departed, in_flight, aftermath } }
     }
 }
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        let departed = self.departed.take();
-        match self.in_flight.take() {
-            Some(in_flight) => in_flight.end(departed),
-            None => self.aftermath.follow_all(departed),
+        match (self.departed.take(), &self.in_flight) {
+            (Some(departed), Some(in_flight)) => in_flight.leave(departed),
+            (departed, _) => self.aftermath.follow_all(departed),
         }
     }
 }
@@ -100,7 +92,6 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.length = 0;
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
@@ -109,12 +100,8 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length)
-    }
-}
-
-impl std::fmt::Debug for AnswerBody {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "AnswerBody({} bytes)", self.length)
+        // Nothing is said of no bytes: 204 has no Content-Length (RFC 9110 §8.6).
+        let length = self.bytes.as_ref().and_then(|bytes| u64::try_from(bytes.len()).ok());
+        length.map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

@@ -8,14 +8,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
 use cvm_core::id::{AttemptCode, CertificateId};
 use cvm_core::limit::Rate;
 use cvm_core::provisioning::{Caller, Provisioning};
 use cvm_core::time::Span;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use http_body::Body;
+use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::after::{Aftermath, AnswerBody, Departed};
 use crate::answer::{Answer, Outcome, response};
 use crate::auth::{self, Principal};
+use crate::connection::InFlight;
 use crate::limit::{AddressLimit, Limits, Network};
 use crate::problem::{Refused, Slug};
 use crate::router::{self, Endpoint, Route, Scope, Side, Who};
@@ -108,21 +109,30 @@ impl Api {
         Self(Arc::new(Inner { provisioning, settings, refusals, aftermath }))
     }
 
-    /// Answers a request; what follows from it happens once the answer's body is dropped.
-    pub async fn answer<B>(&self, side: Side, request: Request<B>) -> Response<AnswerBody>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
+    /// The routes of a listener. What follows from a request happens once its answer's body is
+    /// dropped.
+    pub fn router(&self, side: Side) -> Router {
+        let api = self.clone();
+        let has_operator_routes =
+            side == Side::Operator || api.settings().operator_on_device_listener;
+        router::router(Scope { side, has_operator_routes }, move |found, request| {
+            api.clone().answer(found, request)
+        })
+    }
+
+    async fn answer(
+        self,
+        found: Result<(&'static Route, String), Refused>,
+        request: Request,
+    ) -> Response<AnswerBody> {
         let began = Instant::now();
         let attempt = self.0.provisioning.attempt_code();
-        let (parts, body) = request.into_parts();
-        let scope = Scope { side, has_operator_routes: self.has_operator_routes(side) };
-        let head = parts.method == Method::HEAD;
+        let (mut parts, body) = request.into_parts();
+        let in_flight = parts.extensions.remove::<Arc<InFlight>>();
         let method = router::Verb::of(&parts.method).map_or("other", router::Verb::as_str);
-        let (pattern, outcome) = match router::find(scope, &parts.method, parts.uri.path()) {
+        let (pattern, outcome) = match found {
             Ok((route, variable)) => {
-                let outcome = self.proceed(route, variable, parts, body, attempt).await;
-                (route.path, outcome)
+                (route.path, self.proceed(route, variable, parts, body, attempt).await)
             }
             Err(refused) => {
                 body::discard(&parts.headers, body).await;
@@ -130,7 +140,10 @@ impl Api {
             }
         };
         log_cause(attempt, &outcome);
-        let answer = self.render(outcome, attempt, head);
+        let departed = outcome.follow_up.map(|follow_up| Departed { attempt, follow_up });
+        let aftermath = self.aftermath().clone();
+        let answer = response(outcome.result, attempt)
+            .map(|bytes| AnswerBody::new(bytes, departed, in_flight, aftermath));
         let status = answer.status().as_u16();
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(%attempt, method, route = pattern, status, micros, "answered");
@@ -153,22 +166,15 @@ impl Api {
         &self.0.provisioning
     }
 
-    fn has_operator_routes(&self, side: Side) -> bool {
-        side == Side::Operator || self.0.settings.operator_on_device_listener
-    }
-
     /// A routed request: limited, authenticated, read, decided, counted.
-    async fn proceed<B>(
+    async fn proceed(
         &self,
         route: &'static Route,
-        variable: Option<String>,
+        variable: String,
         parts: http::request::Parts,
-        body: B,
+        body: Body,
         attempt: AttemptCode,
-    ) -> Outcome
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
+    ) -> Outcome {
         let nowhere = Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), certificate: None };
         let peer = parts.extensions.get::<Peer>().copied().unwrap_or(nowhere);
         let now = self.provisioning().ports().clock.read().now;
@@ -188,7 +194,7 @@ impl Api {
                     caller,
                     certificate: peer.certificate,
                     principal,
-                    variable: variable.unwrap_or_default(),
+                    variable,
                     query: parts.uri.query().map(str::to_owned),
                     fields: parts.headers,
                     body: Zeroizing::new(Vec::new()),
@@ -226,10 +232,7 @@ impl Api {
         Ok(principal)
     }
 
-    async fn read_and_decide<B>(&self, route: &'static Route, mut call: Call, body: B) -> Outcome
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
+    async fn read_and_decide(&self, route: &'static Route, mut call: Call, body: Body) -> Outcome {
         if route.endpoint.takes_json() {
             match body::read(&call.fields, body, self.limits()).await {
                 Ok(bytes) => call.body = bytes,
@@ -276,18 +279,6 @@ impl Api {
             Endpoint::ReadinessShow => device::readiness_show(self).await.into(),
             Endpoint::TrustBundleShow => Ok(device::trust_bundle_show(self)).into(),
         }
-    }
-
-    fn render(&self, outcome: Outcome, attempt: AttemptCode, head: bool) -> Response<AnswerBody> {
-        let departed = outcome.follow_up.map(|follow_up| Departed { attempt, follow_up });
-        let (mut parts, bytes) = response(outcome.result, attempt).into_parts();
-        let length = bytes.len();
-        let mut body = AnswerBody::new(bytes, departed, self.aftermath().clone());
-        if head {
-            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-            body = body.without_bytes();
-        }
-        Response::from_parts(parts, body)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
-use http_body::Body;
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -49,14 +50,11 @@ fn is_json(text: &str) -> bool {
 }
 
 /// The whole body, if it is not too large and comes in time; zeroized when dropped.
-pub(crate) async fn read<B>(
+pub(crate) async fn read(
     fields: &HeaderMap,
-    mut body: B,
+    mut body: Body,
     limits: &Limits,
-) -> Result<Zeroizing<Vec<u8>>, Refused>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
+) -> Result<Zeroizing<Vec<u8>>, Refused> {
     let too_large = || {
         let detail = format!("a body has at most {} bytes", limits.body_bytes_max);
         Refused::new(Slug::TooLarge, detail)
@@ -83,10 +81,7 @@ where
 /// The connection failed in the middle of a body.
 struct Broken;
 
-async fn collect<B>(body: &mut B, bytes_max: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Broken>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
+async fn collect(body: &mut Body, bytes_max: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Broken> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(4 * 1_024));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Broken)?;
@@ -100,10 +95,7 @@ where
 }
 
 /// Reads the rest of a body that nobody wants, within bounds.
-pub(crate) async fn discard<B>(fields: &HeaderMap, mut body: B)
-where
-    B: Body<Data = Bytes> + Unpin,
-{
+pub(crate) async fn discard(fields: &HeaderMap, mut body: Body) {
     // Who waits for `100 Continue` has sent nothing yet.
     if fields.contains_key(EXPECT) || body.is_end_stream() {
         return;

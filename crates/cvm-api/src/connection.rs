@@ -75,7 +75,7 @@ impl Connection {
         state.header_since = None;
         drop(state);
         self.moved.notify_one();
-        InFlight { connection: Some(Arc::clone(self)), number }
+        InFlight { connection: Arc::clone(self), number }
     }
 
     /// Until when the connection may go on as it is, and why not longer.
@@ -125,45 +125,40 @@ impl Connection {
         }
     }
 
-    fn end(&self, number: u64, departed: Option<Departed>) {
+    fn end(&self, number: u64) {
         let mut state = self.state.lock();
         state.in_flight.remove(&number);
         if state.in_flight.is_empty() {
             state.idle_since = Instant::now();
         }
-        let left_over = match (&mut state.departed, departed) {
-            (Some(waiting), Some(departed)) => {
-                waiting.push(departed);
-                None
-            }
-            (_, departed) => departed,
-        };
         drop(state);
         self.moved.notify_one();
-        self.aftermath.follow_all(left_over);
     }
 }
 
-/// A request that has been begun and not answered to the end.
+/// A request that has been begun and not answered to the end; dropped, it ends.
 pub(crate) struct InFlight {
-    connection: Option<Arc<Connection>>,
+    connection: Arc<Connection>,
     number: u64,
 }
 
 impl InFlight {
-    /// The answer has left hyper's hands, or never will.
-    pub(crate) fn end(mut self, departed: Option<Departed>) {
-        if let Some(connection) = self.connection.take() {
-            connection.end(self.number, departed);
-        }
+    /// The answer has left hyper's hands, or never will: `departed` waits for the flush.
+    pub(crate) fn leave(&self, departed: Departed) {
+        let left_over = match &mut self.connection.state.lock().departed {
+            Some(waiting) => {
+                waiting.push(departed);
+                None
+            }
+            None => Some(departed),
+        };
+        self.connection.aftermath.follow_all(left_over);
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.end(self.number, None);
-        }
+        self.connection.end(self.number);
     }
 }
 

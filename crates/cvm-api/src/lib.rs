@@ -4,8 +4,8 @@
 //! [`serve_operator`]; each returns a [`Serving`] to be drained at the end. `ROUTES` is the
 //! complete list of what there is and who may use it; everything else is 404.
 //!
-//! Routing is ours, not a framework's: a serial number may hold `/` and `:`, and an action is what
-//! follows the last colon that is not percent-encoded, which is told before anything is decoded.
+//! axum routes by the raw path: a serial number may hold `/` and `:`, and an action is what follows
+//! the last colon that is not percent-encoded, which is told before anything is decoded.
 
 mod after;
 mod answer;
@@ -24,7 +24,6 @@ mod problem;
 mod router;
 mod tls;
 
-pub use after::AnswerBody;
 pub use api::{Api, Peer, Settings};
 pub use limit::{Limits, Network, NetworkError};
 pub use listener::{ServeError, Serving, serve_device, serve_operator};

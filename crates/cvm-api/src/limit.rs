@@ -3,10 +3,10 @@
 //! Everybody behind one address shares its refusals (protocol, section 10): successes never count,
 //! and `trusted_networks` is the cure for a factory behind one address.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use cvm_core::limit::{Rate, RateLimit};
+use cvm_core::limit::{Rate, RateLimit, host_of};
 use cvm_core::time::{Span, Timestamp};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -73,22 +73,14 @@ impl AddressLimit {
 
     /// How long everyone at this address has to wait; `None` where nobody has to.
     pub(crate) fn wait(&self, address: IpAddr, now: Timestamp) -> Option<Span> {
-        self.refused.lock().wait(&key_of(address), now)
+        self.refused.lock().wait(&host_of(address), now)
     }
 
     /// Counts a refusal.
     pub(crate) fn count(&self, address: IpAddr, now: Timestamp) {
         if !self.trusted.iter().any(|network| network.contains(address)) {
-            self.refused.lock().count(key_of(address), now);
+            self.refused.lock().count(host_of(address), now);
         }
-    }
-}
-
-/// Whose refusals are counted together: an IPv4 address, or the /64 that one IPv6 host owns.
-fn key_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        v4 @ IpAddr::V4(_) => v4,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

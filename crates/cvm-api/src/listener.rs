@@ -3,13 +3,17 @@
 //! A connection beyond the limit waits in the kernel's backlog. Stopping lets go of the port,
 //! closes what is idle, finishes what was asked, and gives up after a bound.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use axum::Router;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -26,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Side;
-use crate::after::AnswerBody;
 use crate::api::{Api, Peer};
 use crate::connection::{Connection, Driven, Watched, drive};
 use crate::limit::Limits;
@@ -127,7 +130,7 @@ impl Drop for Serving {
 #[derive(Clone)]
 struct Shared {
     api: Api,
-    side: Side,
+    router: Router,
     acceptor: TlsAcceptor,
     algorithms: WebPkiSupportedAlgorithms,
     drain: CancellationToken,
@@ -145,7 +148,7 @@ fn serve(
     let connections = TaskTracker::new();
     let shared = Shared {
         api: api.clone(),
-        side,
+        router: api.router(side),
         algorithms: config.crypto_provider().signature_verification_algorithms,
         acceptor: TlsAcceptor::from(Arc::new(config)),
         drain: drain.clone(),
@@ -230,12 +233,8 @@ async fn speak(stream: TlsStream<TcpStream>, address: SocketAddr, shared: Shared
     let peer = Peer { address: address.ip().to_canonical(), certificate };
     let connection = Connection::new(shared.api.aftermath().clone(), limits, !is_http2);
     let connection = Arc::new(connection);
-    let service = Answering {
-        api: shared.api.clone(),
-        side: shared.side,
-        peer,
-        connection: Arc::clone(&connection),
-    };
+    let service =
+        Answering { router: shared.router.clone(), peer, connection: Arc::clone(&connection) };
     let io = TokioIo::new(Watched { stream, connection: Arc::clone(&connection) });
     let Shared { drain, abort, .. } = &shared;
     if is_http2 {
@@ -275,32 +274,22 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
 
 /// Hands the requests of one connection to the API.
 struct Answering {
-    api: Api,
-    side: Side,
+    router: Router,
     peer: Peer,
     connection: Arc<Connection>,
 }
 
 impl Service<Request<Incoming>> for Answering {
-    type Response = Response<AnswerBody>;
-    type Error = std::convert::Infallible;
-    type Future = Answered;
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answered {
-        let in_flight = self.connection.begin();
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(Arc::new(self.connection.begin()));
         request.extensions_mut().insert(self.peer);
-        let (api, side) = (self.api.clone(), self.side);
-        Box::pin(async move {
-            let mut response = api.answer(side, request).await;
-            response.body_mut().ends(Some(in_flight));
-            Ok(response)
-        })
+        tower::Service::call(&mut self.router.clone(), request)
     }
 }
-
-/// An answer to come.
-type Answered =
-    Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, std::convert::Infallible>> + Send>>;
 
 type Io = TokioIo<Watched<TlsStream<TcpStream>>>;
 

@@ -9,13 +9,13 @@
 //! because whether a key can be verified is read from the certificate alone, each time, and a key
 //! that can be has always been.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use cvm_core::id::CertificateId;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime, alg_id};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use sha2::{Digest, Sha256};
 
 /// RSA moduli that the provider verifies with, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
@@ -27,7 +27,7 @@ pub(crate) fn possessed(
 ) -> Option<CertificateId> {
     let leaf = chain?.first()?;
     VerifiableKey::of(leaf, algorithms)?;
-    Some(CertificateId(Sha256::digest(leaf).into()))
+    digest(&SHA256, leaf).as_ref().try_into().ok().map(CertificateId)
 }
 
 /// Asks for a certificate, demands none, trusts no CA, and verifies possession.

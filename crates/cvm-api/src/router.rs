@@ -1,4 +1,11 @@
-//! From method and raw path to a route, before anything is decoded.
+//! From method and raw path to a route: the table as axum's routers, one for each listener.
+
+use std::collections::BTreeSet;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use axum::routing::{MethodFilter, any};
 
 use crate::ROUTES;
 use crate::problem::Refused;
@@ -45,6 +52,22 @@ impl Verb {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+        }
+    }
+
+    /// As `Allow` has it.
+    fn allowed(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Post | Self::Put => self.as_str(),
+        }
+    }
+
+    fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
         }
     }
 }
@@ -139,58 +162,67 @@ impl Scope {
     }
 }
 
-/// The route that a request asks for, and the decoded variable of its path.
+/// What a path and a method lead to.
+#[derive(Clone)]
+enum Aim {
+    Route(&'static Route),
+    Nothing,
+    /// The path is here with other methods, which these are.
+    OtherMethods(String),
+}
+
+/// The routes of a listener. `answer` gets each request, with its route and the decoded variable
+/// of its path, or with what is refused before there is a route.
 ///
 /// A route of the other listener is 404 like any other that is not here; 405 is said only where
 /// the path is here with another method.
-pub(crate) fn find(
-    scope: Scope,
-    method: &http::Method,
-    path: &str,
-) -> Result<(&'static Route, Option<String>), Refused> {
-    let verb = Verb::of(method);
-    let mut allowed = Vec::new();
-    let mut is_elsewhere = false;
-    for route in &ROUTES {
-        let Some(variable) = matched(route.path, path) else { continue };
-        if !scope.has(route) {
-            // What is here by its own name is not elsewhere by a variable's.
-            is_elsewhere |= Some(route.verb) == verb && variable.is_none();
-        } else if Some(route.verb) == verb {
-            return Ok((route, variable));
-        } else {
-            allowed.push(route.verb);
+pub(crate) fn router<A, F>(scope: Scope, answer: A) -> Router
+where
+    A: Fn(Result<(&'static Route, String), Refused>, Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: IntoResponse> + Send + 'static,
+{
+    let to = |path: &'static str, aim: Aim| {
+        let answer = answer.clone();
+        move |request: Request| answer(aimed(path, aim, request.uri().path()), request)
+    };
+    let mut router = Router::new().fallback(to("", Aim::Nothing));
+    for path in ROUTES.iter().map(|route| route.path).collect::<BTreeSet<_>>() {
+        let routes = || ROUTES.iter().filter(|route| route.path == path);
+        let here = routes().filter(|route| scope.has(route));
+        let allowed = here.map(|route| route.verb.allowed()).collect::<Vec<_>>().join(", ");
+        let otherwise = if allowed.is_empty() { Aim::Nothing } else { Aim::OtherMethods(allowed) };
+        // `any` keeps axum from an `Allow` of its own, also on what is 404.
+        let mut methods = any(to(path, otherwise));
+        for route in routes() {
+            let aim = if scope.has(route) { Aim::Route(route) } else { Aim::Nothing };
+            methods = methods.on(route.verb.filter(), to(path, aim));
         }
+        router = router.route(path, methods);
     }
-    if allowed.is_empty() || is_elsewhere {
-        let detail = "there is no such route; in a serial number encode `/` as %2F, `:` as %3A";
-        return Err(Refused::not_found(detail));
-    }
-    let names = allowed.iter().map(|verb| match verb {
-        Verb::Get => "GET, HEAD",
-        Verb::Post | Verb::Put => verb.as_str(),
-    });
-    Err(Refused::method_not_allowed(names.collect::<Vec<_>>().join(", ")))
+    router
 }
 
-/// `None` where the path is not of the pattern; else its decoded variable, if it has one.
-#[expect(clippy::option_option, reason = "whether it matches, and whether it holds a variable")]
-fn matched(pattern: &str, path: &str) -> Option<Option<String>> {
-    let mut variable = None;
-    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (wanted.next(), given.next()) {
-            (None, None) => return Some(variable),
-            (Some(name), Some(raw)) if name.starts_with('{') => variable = Some(decoded(raw)?),
-            (Some(wanted), Some(given)) if wanted == given => {}
-            (Some(_) | None, _) => return None,
+fn aimed(pattern: &str, aim: Aim, path: &str) -> Result<(&'static Route, String), Refused> {
+    match (aim, variable(pattern, path)) {
+        (Aim::Route(route), Some(variable)) => Ok((route, variable)),
+        (Aim::OtherMethods(allowed), Some(_)) => Err(Refused::method_not_allowed(allowed)),
+        (Aim::Nothing, _) | (_, None) => {
+            let detail = "there is no such route; in a serial number encode `/` as %2F, `:` as %3A";
+            Err(Refused::not_found(detail))
         }
     }
 }
 
-/// The text of a path's segment; `None` where it is empty or badly encoded, and where it asks for
-/// an action: what follows the last colon that is not encoded. No route has one yet.
-fn decoded(raw: &str) -> Option<String> {
+/// The variable of a path, which is the last segment of its pattern; empty where there is none.
+///
+/// `None` where it is empty or badly encoded, and where it asks for an action: what follows the
+/// last colon that is not encoded. No route has one yet.
+fn variable(pattern: &str, path: &str) -> Option<String> {
+    if !pattern.ends_with('}') {
+        return Some(String::new());
+    }
+    // Raw, as axum has matched it: its own decoding would lose where the action begins.
+    let (_, raw) = path.rsplit_once('/')?;
     let has_action = raw.contains(':');
     if raw.is_empty() || has_action { None } else { percent_decoded(raw) }
 }

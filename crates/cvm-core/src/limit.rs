@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -111,6 +112,15 @@ impl<K: Eq + Hash> RateLimit<K> {
 
     fn step(&self) -> i64 {
         micros_of(self.rate.per) / i64::from(self.rate.count)
+    }
+}
+
+/// Whose requests are counted together: an IPv4 address, or the /64 that one IPv6 host owns.
+#[must_use]
+pub fn host_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

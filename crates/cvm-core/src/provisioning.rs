@@ -11,6 +11,7 @@ mod sweep;
 mod vend;
 
 use std::error::Error as StdError;
+use std::net::IpAddr;
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -20,7 +21,7 @@ use crate::decision::Denial;
 use crate::id::{AttemptCode, KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::key::{CsrError, WeakKey};
-use crate::limit::{Rate, RateLimit};
+use crate::limit::{Rate, RateLimit, host_of};
 use crate::operator::Actor;
 use crate::ports::{ClockReading, Ports};
 use crate::profile::Profiles;
@@ -263,7 +264,12 @@ impl FollowUp {
     /// the reason, for the log. The number of alarms raised comes first.
     pub async fn run(self, ports: &Ports) -> (usize, Vec<String>) {
         if let Some((address, at)) = self.unknown {
-            ports.attempts.unknown_count(&address, at);
+            let host = match address.parse().map(host_of) {
+                Ok(IpAddr::V6(network)) => format!("{network}/64"),
+                Ok(IpAddr::V4(address)) => address.to_string(),
+                Err(_) => address,
+            };
+            ports.attempts.unknown_count(&host, at);
         }
         if let Some(attempt) = self.attempt {
             ports.attempts.attempt_record(attempt);

@@ -1,10 +1,8 @@
 //! `/v1/devices`: registering, listing and showing devices.
 
-use std::collections::BTreeMap;
-
 use cvm_core::certificate::CertificateState;
 use cvm_core::device::{Device, Road};
-use cvm_core::id::{Name, SerialNumber};
+use cvm_core::id::SerialNumber;
 use cvm_core::provisioning::{self, DeviceShown, NewToken};
 use cvm_core::time::Timestamp;
 use cvm_core::token::Token;
@@ -18,10 +16,6 @@ use crate::answer::Answer;
 use crate::api::{Api, Call};
 use crate::json;
 use crate::problem::Refused;
-
-/// AWS IoT Core: a thing has at most 50 attributes with its type, values of at most 800 characters.
-const ATTRIBUTES_MAX: usize = 50;
-const ATTRIBUTE_VALUE_CHARACTERS_MAX: usize = 800;
 
 /// As Stripe and the IETF draft `idempotency-key-header` have it in practice.
 const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 255;
@@ -65,7 +59,6 @@ pub(crate) async fn show(api: &Api, call: &Call) -> Result<Answer, Refused> {
 fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDevice, Refused> {
     let NewDevice { serial_number, token, token_expires, thing_name, policy, profile, attributes } =
         wire;
-    check_attributes(&attributes)?;
     Ok(provisioning::NewDevice {
         serial_number: parsed("serialNumber", Some(serial_number))?
             .ok_or_else(|| Refused::invalid("serialNumber is missing"))?,
@@ -110,23 +103,6 @@ fn idempotency_key(fields: &HeaderMap) -> Result<Option<String>, Refused> {
             let most = IDEMPOTENCY_KEY_CHARACTERS_MAX;
             Refused::invalid(format!("Idempotency-Key is one key of 1 to {most} characters"))
         })
-}
-
-fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), Refused> {
-    if attributes.len() > ATTRIBUTES_MAX {
-        return Err(Refused::invalid(format!("attributes: at most {ATTRIBUTES_MAX}")));
-    }
-    for (name, value) in attributes {
-        name.parse::<Name>()
-            .map_err(|error| Refused::invalid(format!("attributes: a name: {error}")))?;
-        let is_short = value.chars().count() <= ATTRIBUTE_VALUE_CHARACTERS_MAX;
-        if !is_short || value.chars().any(char::is_control) {
-            let most = ATTRIBUTE_VALUE_CHARACTERS_MAX;
-            let detail = format!("attributes: a value has at most {most} visible characters");
-            return Err(Refused::invalid(detail));
-        }
-    }
-    Ok(())
 }
 
 fn live_briefs(device: &Device) -> Vec<CertificateBrief> {

@@ -1,5 +1,12 @@
 //! Which request reaches which route.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use axum::Extension;
+use axum::body::Body;
+use tower::ServiceExt as _;
+
 use super::*;
 use crate::problem::Slug;
 
@@ -7,12 +14,25 @@ const DEVICE: Scope = Scope { side: Side::Device, has_operator_routes: false };
 const OPERATOR: Scope = Scope { side: Side::Operator, has_operator_routes: true };
 const BOTH: Scope = Scope { side: Side::Device, has_operator_routes: true };
 
-fn found(scope: Scope, method: &str, path: &str) -> Result<(Endpoint, Option<String>), Slug> {
-    let method = http::Method::from_bytes(method.as_bytes()).unwrap();
-    find(scope, &method, path)
-        .map(|(route, variable)| (route.endpoint, variable))
-        .map_err(|refused| refused.slug)
+/// What `router` makes of a request: its endpoint and variable, or the refusal with its `Allow`.
+type Found = Result<(Endpoint, String), (Slug, Option<String>)>;
+
+fn found(scope: Scope, method: &str, path: &str) -> Found {
+    let answer = |found: Result<(&'static Route, String), Refused>, _: Request| async {
+        let found: Found = found
+            .map(|(route, variable)| (route.endpoint, variable))
+            .map_err(|refused| (refused.slug, refused.allow));
+        Extension(found)
+    };
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let mut asking = pin!(router(scope, answer).oneshot(request));
+    let polled = asking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(answered)) = polled else { panic!("{polled:?}") };
+    assert_eq!(answered.headers().get("allow"), None, "axum's own");
+    answered.extensions().get::<Found>().unwrap().clone()
 }
+
+const NOT_FOUND: Found = Err((Slug::NotFound, None));
 
 #[test]
 fn every_route_is_found_where_it_is_and_404_where_it_is_not() {
@@ -20,9 +40,10 @@ fn every_route_is_found_where_it_is_and_404_where_it_is_not() {
         let path = route.path.split('{').next().unwrap().to_owned();
         let path = if path.ends_with('/') { path + "x" } else { path };
         for scope in [DEVICE, OPERATOR, BOTH] {
-            let expected = if scope.has(route) { Ok(route.endpoint) } else { Err(Slug::NotFound) };
-            let endpoint = found(scope, route.verb.as_str(), &path).map(|(endpoint, _)| endpoint);
-            assert_eq!(endpoint, expected, "{scope:?} {route:?}");
+            let variable = if route.path.ends_with('}') { "x" } else { "" };
+            let here = Ok((route.endpoint, variable.to_owned()));
+            let expected = if scope.has(route) { here } else { NOT_FOUND };
+            assert_eq!(found(scope, route.verb.as_str(), &path), expected, "{scope:?} {route:?}");
         }
     }
 }
@@ -30,7 +51,7 @@ fn every_route_is_found_where_it_is_and_404_where_it_is_not() {
 #[test]
 fn a_serial_number_is_decoded_after_its_action_was_split_off() {
     let show = |path: &str| found(OPERATOR, "GET", &format!("/v1/devices/{path}"));
-    let shown = |serial: &str| Ok((Endpoint::DeviceShow, Some(serial.to_owned())));
+    let shown = |serial: &str| Ok((Endpoint::DeviceShow, serial.to_owned()));
     assert_eq!(show("SN-1"), shown("SN-1"));
     assert_eq!(show("a%2Fb%3Ac%3adisable"), shown("a/b:c:disable"));
     assert_eq!(show("a+b%2B"), shown("a+b+"));
@@ -38,16 +59,23 @@ fn a_serial_number_is_decoded_after_its_action_was_split_off() {
     for nothing in
         ["", "a/b", "SN-1:disable", "a%3Ab:disable", "a:", "%", "%4", "%zz", "%FF", "%+1"]
     {
-        assert_eq!(show(nothing), Err(Slug::NotFound), "{nothing}");
+        assert_eq!(show(nothing), NOT_FOUND, "{nothing}");
     }
 }
 
 #[test]
 fn a_path_is_here_byte_for_byte_or_not_at_all() {
-    for path in
-        ["", "/", "*", "/v1", "/v1/", "/v1/certificates/", "//v1/certificates", "/V1/certificates"]
-    {
-        assert_eq!(found(DEVICE, "POST", path), Err(Slug::NotFound), "{path}");
+    for path in [
+        "host:443",
+        "/",
+        "*",
+        "/v1",
+        "/v1/",
+        "/v1/certificates/",
+        "//v1/certificates",
+        "/V1/certificates",
+    ] {
+        assert_eq!(found(DEVICE, "POST", path), NOT_FOUND, "{path}");
     }
 }
 
@@ -57,18 +85,18 @@ fn another_method_is_405_with_the_methods_there_are() {
         (DEVICE, "PUT", "/v1/certificates", "POST"),
         (OPERATOR, "DELETE", "/v1/policies/p", "GET, HEAD, PUT"),
         (BOTH, "PATCH", "/v1/certificates", "POST, GET, HEAD"),
+        (BOTH, "GET", "/v1/certificates/confirm", "POST"),
         (OPERATOR, "OPTIONS", "/healthz", "GET, HEAD"),
         (DEVICE, "BREW", "/healthz", "GET, HEAD"),
     ] {
-        let method = http::Method::from_bytes(method.as_bytes()).unwrap();
-        let refused = find(scope, &method, path).unwrap_err();
-        assert_eq!((refused.slug, refused.allow.as_deref()), (Slug::MethodNotAllowed, Some(allow)));
+        let expected = Err((Slug::MethodNotAllowed, Some(allow.to_owned())));
+        assert_eq!(found(scope, method, path), expected, "{method} {path}");
     }
 }
 
 #[test]
 fn head_is_get() {
-    assert_eq!(found(DEVICE, "HEAD", "/healthz"), Ok((Endpoint::HealthShow, None)));
+    assert_eq!(found(DEVICE, "HEAD", "/healthz"), Ok((Endpoint::HealthShow, String::new())));
 }
 
 mod document {

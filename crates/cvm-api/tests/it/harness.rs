@@ -20,6 +20,7 @@ use cvm_store::{MemoryStore, Stores};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
 /// 2026-01-01T00:00:00Z.
@@ -153,7 +154,7 @@ impl World {
     /// Asks in-process.
     pub(crate) async fn ask(&self, side: Side, request: Request<Bytes>) -> Reply {
         let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
-        let response = self.api.answer(side, request.map(Full::new)).await;
+        let response = self.api.router(side).oneshot(request.map(Full::new)).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let reply = Reply { status: parts.status, headers: parts.headers, body };

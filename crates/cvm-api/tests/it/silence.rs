@@ -1,12 +1,14 @@
 //! One answer and one cost for every kind of no, and nothing written before it has left.
 
-use cvm_api::Side;
+use cvm_api::{Peer, Side};
 use cvm_core::device::TokenState;
 use cvm_core::id::CertificateId;
+use cvm_core::ports::Attempts as _;
 use cvm_core::testing::{Calls, record, test_bad_csr, test_csr};
 use cvm_core::time::Span;
 use http_body_util::Full;
 use serde_json::json;
+use tower::ServiceExt as _;
 
 use crate::harness::{NOW, TOKEN, World, eventually, request, vend_body};
 use crate::refusals::change;
@@ -86,7 +88,7 @@ async fn every_kind_of_no_makes_the_same_calls_and_writes_only_after_its_answer(
     eventually(async || calls.take().is_empty()).await;
     for (kind, body) in requests {
         let asked = request("POST", "/v1/certificates", &body).map(Full::new);
-        let response = world.api.answer(Side::Device, asked).await;
+        let response = world.api.router(Side::Device).oneshot(asked).await.unwrap();
         assert_eq!(calls.take(), COST, "{kind}");
         // The answer is still here: nothing may happen, however long its reader takes.
         for _ in 0..100 {
@@ -110,7 +112,7 @@ async fn what_follows_from_an_answer_happens_when_nobody_waits_for_it() {
     eventually(async || calls.take().is_empty()).await;
     let body = vend_body("SN-1", "a-wrong-token-altogether", &test_csr("k"));
     let asked = request("POST", "/v1/certificates", &body).map(Full::new);
-    let mut asking = Box::pin(world.api.answer(Side::Device, asked));
+    let mut asking = Box::pin(world.api.router(Side::Device).oneshot(asked));
     // Polled until the use case runs in its own task, then forgotten.
     let polled = std::future::poll_fn(|context| {
         std::task::Poll::Ready(asking.as_mut().poll(context).is_pending())
@@ -121,6 +123,24 @@ async fn what_follows_from_an_answer_happens_when_nobody_waits_for_it() {
     eventually(async || {
         after.extend(calls.take());
         after.contains(&"attempt_record")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn strangers_are_counted_per_network_and_not_per_address() {
+    let world = World::new().await;
+    for address in ["2001:db8::1", "2001:db8::ffff:1", "::ffff:192.0.2.1", "192.0.2.1"] {
+        let body = vend_body("SN-X", TOKEN, &test_csr("k"));
+        let mut asked = request("POST", "/v1/certificates", &body);
+        let peer = Peer { address: address.parse().unwrap(), certificate: None };
+        asked.extensions_mut().insert(peer);
+        assert_eq!(world.ask(Side::Device, asked).await.status, 403);
+    }
+    eventually(async || {
+        let mut counts = world.store.unknown_since(NOW).await.unwrap();
+        counts.sort();
+        counts == [("192.0.2.1".to_owned(), 2), ("2001:db8::/64".to_owned(), 2)]
     })
     .await;
 }

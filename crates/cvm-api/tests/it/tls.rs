@@ -27,6 +27,7 @@ async fn a_device_vends_and_confirms_over_both_protocols() {
         for _ in 0..2 {
             let confirmed = client.send(post("/v1/certificates/confirm", "")).await.unwrap();
             assert_eq!(confirmed.status, 204, "{}", confirmed.text());
+            assert!(!confirmed.headers.contains_key("content-length"));
         }
     }
 }

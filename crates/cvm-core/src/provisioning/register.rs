@@ -18,6 +18,10 @@ use crate::token::{Token, slot_of};
 /// How long the answer to a registration that brought no token can be repeated.
 const TOKEN_REPEATABLE: Span = Span::DAY;
 
+/// AWS IoT Core: a thing has at most 50 attributes with its type, values of at most 800 characters.
+const ATTRIBUTES_MAX: usize = 50;
+const ATTRIBUTE_VALUE_CHARACTERS_MAX: usize = 800;
+
 /// A device to be registered; what is `None` gets its default.
 #[derive(Debug)]
 pub struct NewDevice {
@@ -109,6 +113,7 @@ impl Provisioning {
         new: NewDevice,
         operator: &str,
     ) -> Result<Registered, RegisterRefusal> {
+        check_attributes(&new.attributes)?;
         let now = self.ports.clock.read().now;
         let (token, mac) = self.token_of(&new, operator);
         let device = self.device_of(&new, mac, now)?;
@@ -242,5 +247,45 @@ impl Provisioning {
         // Nothing is written here: what settling ended is judged again at every read.
         let _ended = known.settle(now);
         Ok(Registered { device: known, token, is_new: false })
+    }
+}
+
+fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), RegisterRefusal> {
+    let invalid = |what| Err(RegisterRefusal::Invalid(format!("attributes: {what}")));
+    if attributes.len() > ATTRIBUTES_MAX {
+        return invalid(format!("at most {ATTRIBUTES_MAX}"));
+    }
+    for (name, value) in attributes {
+        if let Err(error) = name.parse::<Name>() {
+            return invalid(format!("a name: {error}"));
+        }
+        let is_short = value.chars().count() <= ATTRIBUTE_VALUE_CHARACTERS_MAX;
+        if !is_short || value.chars().any(char::is_control) {
+            let most = ATTRIBUTE_VALUE_CHARACTERS_MAX;
+            return invalid(format!("a value has at most {most} visible characters"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_fine(count: usize, name: usize, value: &str) -> bool {
+        let one = |at: usize| (format!("{at:0>name$}"), value.to_owned());
+        check_attributes(&(0..count).map(one).collect()).is_ok()
+    }
+
+    #[test]
+    fn attributes_fit_at_their_edge_and_not_past_it() {
+        assert!(is_fine(50, 3, "v"));
+        assert!(!is_fine(51, 3, "v"));
+        assert!(is_fine(1, 128, "v"));
+        assert!(!is_fine(1, 129, "v"));
+        assert!(is_fine(1, 3, &"é".repeat(800)));
+        assert!(!is_fine(1, 3, &"é".repeat(801)));
+        assert!(!is_fine(1, 3, "\0"));
+        assert!(check_attributes(&BTreeMap::from([(String::new(), String::new())])).is_err());
     }
 }

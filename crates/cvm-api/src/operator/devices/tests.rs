@@ -7,23 +7,6 @@ fn refused(body: &str) -> Option<String> {
     new.err().map(|refused| refused.detail.into_owned())
 }
 
-fn attributes(count: usize, name: usize, value: &str) -> String {
-    let one = |at: usize| format!("\"{at:0>name$}\": \"{value}\"");
-    let all: Vec<_> = (0..count).map(one).collect();
-    format!(r#"{{"serialNumber": "SN", "attributes": {{{}}}}}"#, all.join(","))
-}
-
-#[test]
-fn attributes_fit_at_their_edge_and_not_past_it() {
-    assert_eq!(refused(&attributes(50, 3, "v")), None);
-    assert!(refused(&attributes(51, 3, "v")).is_some());
-    assert_eq!(refused(&attributes(1, 128, "v")), None);
-    assert!(refused(&attributes(1, 129, "v")).is_some());
-    assert_eq!(refused(&attributes(1, 3, &"é".repeat(800))), None);
-    assert!(refused(&attributes(1, 3, &"é".repeat(801))).is_some());
-    assert!(refused(&attributes(1, 3, "\\u0000")).is_some());
-}
-
 #[test]
 fn each_mistake_names_its_field_and_repeats_nothing() {
     for (body, field) in [
