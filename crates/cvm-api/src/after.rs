@@ -38,11 +38,11 @@ impl Aftermath {
         for Departed { attempt, follow_up } in departed {
             let provisioning = Arc::clone(&self.provisioning);
             let _task = self.tasks.spawn(async move {
-                let (alarms, failures) = follow_up.run(provisioning.ports()).await;
-                if alarms > 0 {
-                    tracing::warn!(%attempt, alarms, "alarm raised: see the journal");
+                let followed = provisioning.follow(follow_up).await;
+                if followed.alarms > 0 {
+                    tracing::warn!(%attempt, "alarm raised: see the journal");
                 }
-                for cause in failures {
+                for cause in followed.failures {
                     tracing::error!(%attempt, cause, "a journal row was not written");
                 }
             });

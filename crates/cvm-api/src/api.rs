@@ -150,6 +150,10 @@ impl Api {
         answer
     }
 
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+        self.0.refusals.is_trusted(address)
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.settings.limits
     }
@@ -183,8 +187,9 @@ impl Api {
         {
             return Refused::slow_down(wait).into();
         }
-        let outcome = match self.admit(route, &parts).await {
+        match self.admit(route, &parts).await {
             Err(refused) => {
+                self.count_refusal(route, peer.address, &refused);
                 body::discard(&parts.headers, body).await;
                 refused.into()
             }
@@ -199,17 +204,17 @@ impl Api {
                     fields: parts.headers,
                     body: Zeroizing::new(Vec::new()),
                 };
-                self.read_and_decide(route, call, body).await
+                self.read_and_decide(route, call, peer.address, body).await
             }
-        };
-        let is_refused = outcome
-            .result
-            .as_ref()
-            .is_err_and(|refused| (400..500).contains(&refused.slug.status()));
-        if route.who.is_counted() && is_refused {
-            self.0.refusals.count(peer.address, now);
         }
-        outcome
+    }
+
+    /// Counts a refusal against its address, whether the caller waits for it or hangs up.
+    fn count_refusal(&self, route: &Route, address: IpAddr, refused: &Refused) {
+        if route.who.is_counted() && (400..500).contains(&refused.slug.status()) {
+            let now = self.provisioning().ports().clock.read().now;
+            self.0.refusals.count(address, now);
+        }
     }
 
     /// What can be refused before the body is read.
@@ -232,11 +237,20 @@ impl Api {
         Ok(principal)
     }
 
-    async fn read_and_decide(&self, route: &'static Route, mut call: Call, body: Body) -> Outcome {
+    async fn read_and_decide(
+        &self,
+        route: &'static Route,
+        mut call: Call,
+        address: IpAddr,
+        body: Body,
+    ) -> Outcome {
         if route.endpoint.takes_json() {
             match body::read(&call.fields, body, self.limits()).await {
                 Ok(bytes) => call.body = bytes,
-                Err(refused) => return refused.into(),
+                Err(refused) => {
+                    self.count_refusal(route, address, &refused);
+                    return refused.into();
+                }
             }
         } else {
             body::discard(&call.fields, body).await;
@@ -245,6 +259,9 @@ impl Api {
         let (api, attempt) = (self.clone(), call.caller.attempt);
         let _task = self.aftermath().tasks.spawn(async move {
             let outcome = api.decide(route.endpoint, call).await;
+            if let Err(refused) = &outcome.result {
+                api.count_refusal(route, address, refused);
+            }
             // The caller went away: what follows from the answer happens all the same.
             if let Err(Outcome { follow_up: Some(follow_up), .. }) = sender.send(outcome) {
                 api.aftermath().follow_all([Departed { attempt, follow_up }]);

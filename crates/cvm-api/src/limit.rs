@@ -3,8 +3,10 @@
 //! Everybody behind one address shares its refusals (protocol, section 10): successes never count,
 //! and `trusted_networks` is the cure for a factory behind one address.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use cvm_core::limit::{Rate, RateLimit, host_of};
 use cvm_core::time::{Span, Timestamp};
@@ -19,6 +21,8 @@ const ADDRESSES_MAX: usize = 65_536;
 pub struct Limits {
     /// Connections at once, handshakes included; more wait in the kernel's backlog.
     pub connections_max: usize,
+    /// Of these, at once from one address that is not trusted, so that one cannot take them all.
+    pub connections_per_address_max: usize,
     /// From accept to the end of the handshake.
     pub handshake_seconds_max: u64,
     /// From the handshake, or the first byte of a later request, to the end of its header.
@@ -34,7 +38,7 @@ pub struct Limits {
     pub request_seconds_max: u64,
     /// An open connection without a request. Longer than the 60 s of common load balancers.
     pub idle_seconds_max: u64,
-    /// HTTP/2 requests at once on one connection.
+    /// HTTP/2 requests at once on one connection; each may hold a body of `body_bytes_max`.
     pub streams_max: u32,
     /// HTTP/2 streams that the peer reset and nobody has looked at yet (CVE-2023-44487).
     pub reset_streams_max: usize,
@@ -46,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 1_024,
+            connections_per_address_max: 256,
             handshake_seconds_max: 10,
             header_seconds_max: 10,
             header_bytes_max: 16 * 1_024,
@@ -53,7 +58,7 @@ impl Default for Limits {
             body_bytes_max: 64 * 1_024,
             request_seconds_max: 30,
             idle_seconds_max: 75,
-            streams_max: 32,
+            streams_max: 8,
             reset_streams_max: 20,
             drain_seconds_max: 30,
         }
@@ -76,10 +81,51 @@ impl AddressLimit {
         self.refused.lock().wait(&host_of(address), now)
     }
 
+    /// Whether the limits for one address do not hold for this one.
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(address))
+    }
+
     /// Counts a refusal.
     pub(crate) fn count(&self, address: IpAddr, now: Timestamp) {
-        if !self.trusted.iter().any(|network| network.contains(address)) {
+        if !self.is_trusted(address) {
             self.refused.lock().count(host_of(address), now);
+        }
+    }
+}
+
+/// How many connections each address has open.
+#[derive(Clone, Default)]
+pub(crate) struct OpenConnections(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of an address's connections; dropped, it is closed.
+pub(crate) struct OpenConnection {
+    open: OpenConnections,
+    host: IpAddr,
+}
+
+impl OpenConnections {
+    /// One more of `address`, unless it has `most` already.
+    pub(crate) fn open(&self, address: IpAddr, most: usize) -> Option<OpenConnection> {
+        let host = host_of(address);
+        let mut counts = self.0.lock();
+        let count = counts.entry(host).or_insert(0);
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(OpenConnection { open: self.clone(), host })
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let mut counts = self.open.0.lock();
+        if let Some(count) = counts.get_mut(&self.host) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.host);
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::Side;
 use crate::api::{Api, Peer};
 use crate::connection::{Connection, Driven, Watched, drive};
-use crate::limit::Limits;
+use crate::limit::{Limits, OpenConnection, OpenConnections};
 use crate::possession::possessed;
 use crate::tls::{self, ServerIdentity, TlsError};
 
@@ -159,7 +159,9 @@ fn serve(
 }
 
 async fn accept_all(listener: TcpListener, shared: Shared, connections: TaskTracker) {
-    let places = Arc::new(Semaphore::new(shared.api.limits().connections_max));
+    let limits = *shared.api.limits();
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let open = OpenConnections::default();
     let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
@@ -169,8 +171,14 @@ async fn accept_all(listener: TcpListener, shared: Shared, connections: TaskTrac
         match accepted {
             Ok((stream, address, place)) => {
                 is_failing = false;
-                let _connection =
-                    connections.spawn(connect(stream, address, place, shared.clone()));
+                let most = match shared.api.is_trusted(address.ip()) {
+                    true => limits.connections_max,
+                    false => limits.connections_per_address_max,
+                };
+                // Closed without a word: who has so many open is not asking for one more answer.
+                let Some(one_of) = open.open(address.ip(), most) else { continue };
+                let held = (place, one_of);
+                let _connection = connections.spawn(connect(stream, address, held, shared.clone()));
             }
             // The peer gave up while it waited: nothing of ours.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -199,7 +207,7 @@ async fn accept(
 async fn connect(
     stream: TcpStream,
     address: SocketAddr,
-    _place: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, OpenConnection),
     shared: Shared,
 ) {
     let limits = *shared.api.limits();

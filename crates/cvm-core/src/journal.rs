@@ -35,7 +35,7 @@ impl EventClass {
 }
 
 /// What happened; past tense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// A second key was shown for a token that is bound to another.
     AnotherKeyRefused,
@@ -49,6 +49,8 @@ pub enum EventKind {
     CertificateKeyLost,
     /// A device was registered.
     DeviceRegistered,
+    /// A policy was put in place of what had its name.
+    PolicyPut,
     /// A key that the server made was destroyed: its time was over.
     PrivateKeyDestroyed,
     /// A key that the server made was answered again.
@@ -68,6 +70,7 @@ impl EventKind {
             Self::CertificateIssued => "certificate-issued",
             Self::CertificateKeyLost => "certificate-key-lost",
             Self::DeviceRegistered => "device-registered",
+            Self::PolicyPut => "policy-put",
             Self::PrivateKeyDestroyed => "private-key-destroyed",
             Self::PrivateKeyReplayed => "private-key-replayed",
             Self::RevokedCertificateUsed => "revoked-certificate-used",
@@ -84,8 +87,8 @@ pub struct Event {
     pub class: EventClass,
     /// What happened.
     pub kind: EventKind,
-    /// To which device.
-    pub serial_number: SerialNumber,
+    /// To which device; `None` where it concerns none.
+    pub serial_number: Option<SerialNumber>,
     /// With which certificate.
     pub certificate: Option<CertificateId>,
     /// In which request.
@@ -109,7 +112,7 @@ pub struct JournalRow {
     pub class: String,
     /// [`EventKind`] by name; empty in a void row.
     pub kind: String,
-    /// To which device; empty in a void row.
+    /// To which device; empty in a void row, and where it concerns none.
     pub serial_number: String,
     /// With which certificate.
     pub certificate: Option<CertificateId>,

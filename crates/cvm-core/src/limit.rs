@@ -90,6 +90,11 @@ impl<K: Eq + Hash> RateLimit<K> {
     pub fn wait(&self, key: &K, now: Timestamp) -> Option<Span> {
         let now = micros(now);
         let recovered_at = self.used.get(key)?.recovered_at;
+        // What no counting leads to was counted by a clock that was ahead: it is forgotten, so that
+        // nobody waits for that time to come true.
+        if recovered_at > self.latest(now) {
+            return None;
+        }
         let over = recovered_at + self.step() - now - micros_of(self.rate.per);
         (over > 0).then(|| Span((over + 999_999) / 1_000_000))
     }
@@ -104,10 +109,16 @@ impl<K: Eq + Hash> RateLimit<K> {
                 return;
             }
         }
-        let latest = now.saturating_add(micros_of(self.rate.per).saturating_mul(2));
+        let latest = self.latest(now);
         let used = self.used.entry(key).or_insert(Used { recovered_at: now, refusals: 0 });
-        let recovered_at = used.recovered_at.max(now).saturating_add(step).min(latest);
+        let before = if used.recovered_at > latest { now } else { used.recovered_at.max(now) };
+        let recovered_at = before.saturating_add(step).min(latest);
         *used = Used { recovered_at, refusals: 0 };
+    }
+
+    /// The latest recovery that counting at `now` leads to.
+    fn latest(&self, now: i64) -> i64 {
+        now.saturating_add(micros_of(self.rate.per).saturating_mul(2))
     }
 
     fn step(&self) -> i64 {
@@ -177,6 +188,17 @@ mod tests {
             limit.count("a", Timestamp(0));
         }
         assert_eq!(limit.wait(&"a", Timestamp(0)), Some(Span(3_600 + 360)));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_makes_nobody_wait_for_it() {
+        let mut limit = limit(9);
+        limit.count("a", Timestamp(86_400));
+        assert_eq!(limit.wait(&"a", Timestamp(0)), None);
+        for _ in 0..10 {
+            assert_eq!(limit.ask("a", Timestamp(0)), Ok(()));
+        }
+        assert_eq!(limit.ask("a", Timestamp(0)), Err(Span(360)), "it counts from now on");
     }
 
     #[test]

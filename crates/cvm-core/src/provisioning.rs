@@ -5,6 +5,7 @@
 //! the answer has left, so that what a refusal writes cannot be told from outside.
 
 mod confirm;
+mod policy;
 mod register;
 mod show;
 mod sweep;
@@ -28,6 +29,7 @@ use crate::profile::Profiles;
 use crate::time::{Span, Timestamp};
 
 pub use confirm::Confirmed;
+pub use policy::put_event as policy_put_event;
 pub use register::{NewDevice, NewToken, RegisterRefusal, Registered};
 pub use show::{CertificateShown, DeviceShown};
 pub use vend::{Ask, VendRequest, Vended};
@@ -35,6 +37,9 @@ pub use vend::{Ask, VendRequest, Vended};
 /// How often a decision is made afresh because the record moved, before the caller is asked to
 /// come back: more racers than this on one serial number are not a device.
 const DECISIONS_MAX: u32 = 8;
+
+/// At most one alarm a minute for each device and kind (protocol, section 10).
+const ALARMS: Rate = Rate { count: 1, per: Span::MINUTE };
 
 /// How many devices that have used up some of their budget are remembered.
 const BUDGET_DEVICES_MAX: usize = 100_000;
@@ -44,6 +49,7 @@ pub struct Provisioning {
     ports: Ports,
     profiles: Profiles,
     budget: Mutex<RateLimit<SerialNumber>>,
+    alarms: Mutex<RateLimit<(Option<SerialNumber>, EventKind)>>,
 }
 
 impl std::fmt::Debug for Provisioning {
@@ -58,7 +64,8 @@ impl Provisioning {
     #[must_use]
     pub fn new(ports: Ports, profiles: Profiles, budget: Rate) -> Self {
         let budget = Mutex::new(RateLimit::new(budget, BUDGET_DEVICES_MAX));
-        Self { ports, profiles, budget }
+        let alarms = Mutex::new(RateLimit::new(ALARMS, BUDGET_DEVICES_MAX));
+        Self { ports, profiles, budget, alarms }
     }
 
     /// The ports, for reading lists.
@@ -259,41 +266,67 @@ pub struct FollowUp {
     proven: Option<(KeyIdentity, SerialNumber, Timestamp)>,
 }
 
-impl FollowUp {
-    /// Writes attempts, decisions and alarms, and returns the rows that it could not write, with
-    /// the reason, for the log. The number of alarms raised comes first.
-    pub async fn run(self, ports: &Ports) -> (usize, Vec<String>) {
-        if let Some((address, at)) = self.unknown {
+/// What a follow-up did.
+#[derive(Debug, Default)]
+pub struct Followed {
+    /// How many alarms the decision asked for.
+    pub alarms: usize,
+    /// Why rows were not written, for the log.
+    pub failures: Vec<String>,
+}
+
+impl Provisioning {
+    /// Does what has to happen after the answer has left: attempts, decisions, alarms, and what
+    /// another device's proof of a key ended.
+    pub async fn follow(&self, follow_up: FollowUp) -> Followed {
+        let ports = &self.ports;
+        if let Some((address, at)) = follow_up.unknown {
+            // Everybody behind one host counts together, as in the limit of refusals.
             let host = match address.parse().map(host_of) {
-                Ok(IpAddr::V6(network)) => format!("{network}/64"),
-                Ok(IpAddr::V4(address)) => address.to_string(),
+                Ok(IpAddr::V4(host)) => host.to_string(),
+                Ok(IpAddr::V6(host)) => format!("{host}/64"),
                 Err(_) => address,
             };
             ports.attempts.unknown_count(&host, at);
         }
-        if let Some(attempt) = self.attempt {
+        if let Some(attempt) = follow_up.attempt {
             ports.attempts.attempt_record(attempt);
         }
-        let mut events = self.events;
-        let mut failures = Vec::new();
-        if let Some((key, event)) = self.alarm_unless_own {
+        let mut events = follow_up.events;
+        let mut followed = Followed::default();
+        if let Some((key, event)) = follow_up.alarm_unless_own {
             match ports.store.key_owner(&key).await {
                 // The device's own former key: old, but no stranger's.
-                Ok(Some(owner)) if owner == event.serial_number => {}
+                Ok(owner) if owner.is_some() && owner == event.serial_number => {}
                 Ok(_) => events.push(event),
-                Err(error) => failures.push(chain_of(&error)),
+                Err(error) => followed.failures.push(chain_of(&error)),
             }
         }
-        if let Some((key, owner, at)) = self.proven {
-            failures.extend(sweep::end_losers(ports, &key, &owner, at).await);
+        if let Some((key, owner, at)) = follow_up.proven {
+            followed.failures.extend(sweep::end_losers(ports, &key, &owner, at).await);
         }
-        let alarms = events.iter().filter(|event| event.class == EventClass::Alarm).count();
         for event in events {
+            followed.alarms += usize::from(event.class == EventClass::Alarm);
+            let Some(event) = self.muted(event) else { continue };
             if let Err(error) = ports.journal.event_record(event).await {
-                failures.push(chain_of(&error));
+                followed.failures.push(chain_of(&error));
             }
         }
-        (alarms, failures)
+        followed
+    }
+
+    /// The row to write: an alarm that comes too soon after one of its kind is a mere decision where
+    /// a valid token was shown, and nothing where none was.
+    fn muted(&self, event: Event) -> Option<Event> {
+        if event.class != EventClass::Alarm {
+            return Some(event);
+        }
+        let key = (event.serial_number.clone(), event.kind);
+        if self.alarms.lock().ask(key, event.at).is_ok() {
+            return Some(event);
+        }
+        let is_decision = event.kind == EventKind::AnotherKeyRefused;
+        is_decision.then_some(Event { class: EventClass::Decision, ..event })
     }
 }
 
@@ -348,7 +381,7 @@ impl<'a> Trace<'a> {
             at: self.at,
             class: EventClass::Alarm,
             kind,
-            serial_number: serial.clone(),
+            serial_number: Some(serial.clone()),
             certificate: None,
             attempt: Some(self.caller.attempt),
             actor: self.caller.actor(),

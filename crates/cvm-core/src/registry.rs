@@ -51,6 +51,12 @@ impl Platform for EmbeddedPlatform {
                 IssuerError::Bug(what) => CarryOutError::Bug(what),
                 IssuerError::Unavailable(what) => CarryOutError::Unavailable(what),
             })?;
+        // Cut to an issuing CA that has expired: nobody would accept it.
+        if leaf.not_after <= order.at {
+            let what =
+                format!("the devices CA ended at {}: import or make another", leaf.not_after);
+            return Err(CarryOutError::Unavailable(what));
+        }
         let (record, change) = record_of(order, leaf);
         match self.store.device_commit(change).await {
             Ok(()) => Ok(record),
@@ -105,7 +111,7 @@ fn record_of(mut order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord,
         at,
         class: EventClass::Change,
         kind: EventKind::CertificateIssued,
-        serial_number: device.serial_number.clone(),
+        serial_number: Some(device.serial_number.clone()),
         certificate: Some(record.id),
         attempt: Some(order.attempt),
         actor: order.actor,

@@ -85,6 +85,7 @@ pub struct TestIssuer {
     signed: AtomicU64,
     not_before: Timestamp,
     own_key: Option<KeyIdentity>,
+    ends: Option<Timestamp>,
     down: AtomicBool,
 }
 
@@ -93,13 +94,19 @@ impl TestIssuer {
     #[must_use]
     pub fn new(not_before: Timestamp) -> Self {
         let down = AtomicBool::new(false);
-        Self { signed: AtomicU64::new(0), not_before, own_key: None, down }
+        Self { signed: AtomicU64::new(0), not_before, own_key: None, ends: None, down }
     }
 
     /// The same, owning the key called `name`.
     #[must_use]
     pub fn owning(self, name: &str) -> Self {
         Self { own_key: Some(test_key(name).identity), ..self }
+    }
+
+    /// The same with a CA that ends at `ends`, to which every leaf is cut.
+    #[must_use]
+    pub fn ending(self, ends: Timestamp) -> Self {
+        Self { ends: Some(ends), ..self }
     }
 
     /// From now on nothing can be signed, or again.
@@ -167,7 +174,7 @@ impl Issuer for TestIssuer {
             certificate_serial: number.to_be_bytes().to_vec(),
             issuer: IssuerId([7; 20]),
             not_before: template.not_before,
-            not_after: template.not_after,
+            not_after: self.ends.map_or(template.not_after, |ends| ends.min(template.not_after)),
             der: der.into_bytes(),
         })
     }

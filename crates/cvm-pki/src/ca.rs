@@ -6,6 +6,7 @@ use cvm_core::key::KeyAlgorithm;
 use cvm_core::time::{Span, Timestamp};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer as _;
 
 use crate::ca_key::CaKey;
@@ -109,9 +110,7 @@ pub(crate) fn public_key_of(name: &'static str, der: &[u8]) -> Result<SubjectKey
 /// RFC 5280 §4.2.1.2; the path of a CRL has room for 20 octets.
 fn key_identifier(certificate: &X509Certificate<'_>) -> Option<[u8; 20]> {
     certificate.extensions().iter().find_map(|extension| {
-        if let x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) =
-            extension.parsed_extension()
-        {
+        if let ParsedExtension::SubjectKeyIdentifier(id) = extension.parsed_extension() {
             id.0.try_into().ok()
         } else {
             None
@@ -248,6 +247,7 @@ fn judge_import(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(),
         Ok(_) => {}
         Err(_) => return fail("its extendedKeyUsage cannot be read"),
     }
+    judge_import_extensions(certificate)?;
     if certificate.validity().not_after.timestamp() <= now.0 {
         return fail("it has expired");
     }
@@ -261,6 +261,33 @@ fn judge_import(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(),
         .map_err(|_| PkiError::Import("its key is none of P-256, P-384, RSA 2048 to 4096"))?;
     if key.modulus.is_some_and(|modulus| RsaJudge::new().judge(&modulus).is_err()) {
         return fail("its RSA key is weak: make a new CA");
+    }
+    Ok(())
+}
+
+/// RFC 5280 §4.2: a verifier refuses what stands under a critical extension that it does not know,
+/// and §4.2.1.10: under name constraints that the names of our leaves do not keep.
+fn judge_import_extensions(certificate: &X509Certificate<'_>) -> Result<(), PkiError> {
+    for extension in certificate.extensions() {
+        let parsed = extension.parsed_extension();
+        if matches!(parsed, ParsedExtension::NameConstraints(_)) {
+            return Err(PkiError::Import(
+                "it has nameConstraints, which devices' names would break: use a CA without",
+            ));
+        }
+        let is_known_to_all = matches!(
+            parsed,
+            ParsedExtension::BasicConstraints(_)
+                | ParsedExtension::CertificatePolicies(_)
+                | ParsedExtension::ExtendedKeyUsage(_)
+                | ParsedExtension::KeyUsage(_)
+                | ParsedExtension::SubjectAlternativeName(_)
+        );
+        if extension.critical && !is_known_to_all {
+            return Err(PkiError::Import(
+                "it has a critical extension that verifiers of devices may not know",
+            ));
+        }
     }
     Ok(())
 }

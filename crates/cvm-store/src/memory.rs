@@ -172,7 +172,11 @@ impl State {
             at: event.at,
             class: event.class.as_str().to_owned(),
             kind: event.kind.as_str().to_owned(),
-            serial_number: event.serial_number.to_string(),
+            serial_number: event
+                .serial_number
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             certificate: event.certificate,
             attempt: event.attempt,
             actor: event.actor.to_string(),
@@ -294,8 +298,10 @@ impl Catalogue for MemoryStore {
 
 #[async_trait]
 impl Policies for MemoryStore {
-    async fn policy_put(&self, policy: Policy) -> Result<(), StoreError> {
-        self.state()?.policies.insert(policy.name.clone(), policy);
+    async fn policy_put(&self, policy: Policy, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        state.policies.insert(policy.name.clone(), policy);
+        state.record(event);
         Ok(())
     }
 

@@ -195,8 +195,8 @@ impl Catalogue for SqliteStore {
 
 #[async_trait]
 impl Policies for SqliteStore {
-    async fn policy_put(&self, policy: Policy) -> Result<(), StoreError> {
-        self.write_simply(Task::Policy(policy)).await.map(drop)
+    async fn policy_put(&self, policy: Policy, event: Event) -> Result<(), StoreError> {
+        self.write_simply(Task::Policy(policy, event)).await.map(drop)
     }
 
     async fn policy_find(&self, name: &Name) -> Result<Option<Policy>, StoreError> {

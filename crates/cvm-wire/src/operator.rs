@@ -130,6 +130,30 @@ pub struct Policy {
     pub updated_at: String,
 }
 
+/// What is known of a device's requests.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptList {
+    /// Newest first.
+    pub items: Vec<Attempt>,
+    /// Always `null`: no device has more than one page of them.
+    pub cursor: Option<String>,
+    /// Where nothing is known: how often serial numbers that nobody registered were asked for in
+    /// the last hour, most first. A mistyped serial number is among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_serial_numbers: Vec<UnknownSerialNumbers>,
+}
+
+/// How often serial numbers that nobody registered were asked for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnknownSerialNumbers {
+    /// From where; for IPv6 the /64.
+    pub address: String,
+    /// How often.
+    pub count: u64,
+}
+
 /// One request of a device, told step by step.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

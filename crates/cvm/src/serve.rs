@@ -1,6 +1,7 @@
 //! A server at work, from its configuration to its end: what `cvm serve` and `cvm dev` share.
 
 pub(crate) mod clock;
+mod descriptors;
 mod identity;
 mod tasks;
 
@@ -43,6 +44,7 @@ pub(crate) async fn start(
     ready_file: Option<&Path>,
 ) -> Result<Running, Failure> {
     let hold = hold(layout)?;
+    descriptors::raise_limit(config.limits.connections);
     // Argon2's memory is given back before anything listens.
     let vault = compose::open_vault(layout, passphrase)?;
     let device_listener = bind("[http] listen", config.http.listen).await?;
@@ -165,6 +167,8 @@ fn settings(config: &Config, public_url: &str) -> Settings {
         limits: Limits {
             connections_max: usize::try_from(limits.connections)
                 .unwrap_or(defaults.connections_max),
+            connections_per_address_max: usize::try_from(limits.connections_per_address)
+                .unwrap_or(defaults.connections_per_address_max),
             handshake_seconds_max: u64::from(limits.handshake_seconds),
             header_seconds_max: u64::from(limits.header_seconds),
             request_seconds_max: u64::from(limits.request_seconds),

@@ -2,13 +2,17 @@
 
 use cvm_core::attempt::{self, explain};
 use cvm_core::id::{AttemptCode, SerialNumber};
-use cvm_core::page::Page;
-use cvm_wire::operator::{Attempt, Step};
+use cvm_core::time::Span;
+use cvm_wire::operator::{Attempt, AttemptList, Step, UnknownSerialNumbers};
+use http::StatusCode;
 
 use super::query;
 use crate::answer::Answer;
 use crate::api::{Api, Call};
 use crate::problem::Refused;
+
+/// How far back requests for unknown serial numbers are told.
+const UNKNOWN_SINCE: Span = Span(60 * Span::MINUTE.0);
 
 /// `GET /v1/attempts?serialNumber=` or `?code=`: newest first; empty where nothing is known.
 pub(crate) async fn list(api: &Api, call: &Call) -> Result<Answer, Refused> {
@@ -27,7 +31,18 @@ pub(crate) async fn list(api: &Api, call: &Call) -> Result<Answer, Refused> {
             return Err(Refused::invalid("ask with serialNumber or with code"));
         }
     };
-    super::list(Page { items, next: None }, |attempt| wire_attempt(&attempt))
+    let unknown_serial_numbers = if items.is_empty() { unknown(api).await? } else { Vec::new() };
+    let items = items.iter().map(wire_attempt).collect();
+    Answer::json(StatusCode::OK, &AttemptList { items, cursor: None, unknown_serial_numbers })
+}
+
+/// Where nothing is known of a device, its requests may be among those for unknown ones.
+async fn unknown(api: &Api) -> Result<Vec<UnknownSerialNumbers>, Refused> {
+    let ports = api.provisioning().ports();
+    let since = ports.clock.read().now.minus(UNKNOWN_SINCE);
+    let counts = ports.attempts.unknown_since(since).await?;
+    let wire = |(address, count)| UnknownSerialNumbers { address, count };
+    Ok(counts.into_iter().map(wire).collect())
 }
 
 fn parsed<T>(text: &str) -> Result<T, Refused>

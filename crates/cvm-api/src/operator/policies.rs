@@ -1,6 +1,7 @@
 //! `/v1/policies`: what devices may do, as AWS IoT policy documents.
 
 use cvm_core::id::Name;
+use cvm_core::operator::Actor;
 use cvm_core::policy::{self, document_parse};
 use cvm_wire::operator::Policy;
 use http::StatusCode;
@@ -29,18 +30,14 @@ pub(crate) async fn show(api: &Api, call: &Call) -> Result<Answer, Refused> {
 
 /// `PUT /v1/policies/{name}`: the body is the document itself.
 pub(crate) async fn put(api: &Api, call: &Call) -> Result<Answer, Refused> {
-    call.principal.operator()?;
+    let actor = Actor::Operator(call.principal.operator()?.to_owned());
     let invalid = |error: &dyn std::fmt::Display| Refused::invalid(error.to_string());
     let name: Name = call.variable.parse().map_err(|error| invalid(&error))?;
     // A doubled key is read in one way by us and in another by somebody else.
     json::check(&call.body)?;
     let text = std::str::from_utf8(&call.body).map_err(|error| invalid(&error))?;
     let document = document_parse(text).map_err(|error| invalid(&error))?;
-    let ports = api.provisioning().ports();
-    let is_new = ports.policies.policy_find(&name).await?.is_none();
-    let updated_at = ports.clock.read().now;
-    let policy = policy::Policy { name, document, updated_at };
-    ports.policies.policy_put(policy.clone()).await?;
+    let (policy, is_new) = api.provisioning().policy_put(name, document, actor).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Answer::json(status, &wire_policy(&policy))
 }

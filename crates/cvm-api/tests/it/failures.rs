@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cvm_api::Side;
 use cvm_core::id::Name;
+use cvm_core::journal::Event;
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::policy::Policy;
 use cvm_core::ports::{Policies, Ports, StoreError};
@@ -20,8 +21,8 @@ struct Broken(Arc<dyn Policies>);
 
 #[async_trait]
 impl Policies for Broken {
-    async fn policy_put(&self, policy: Policy) -> Result<(), StoreError> {
-        self.0.policy_put(policy).await
+    async fn policy_put(&self, policy: Policy, event: Event) -> Result<(), StoreError> {
+        self.0.policy_put(policy, event).await
     }
 
     async fn policy_find(&self, name: &Name) -> Result<Option<Policy>, StoreError> {

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use cvm_api::{Api, Peer, Settings, Side};
 use cvm_core::id::CertificateId;
 use cvm_core::limit::Rate;
-use cvm_core::operator::{AdminToken, Role};
+use cvm_core::operator::{Actor, AdminToken, Role};
 use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use cvm_core::ports::Ports;
 use cvm_core::profile::{Profile, Profiles};
-use cvm_core::provisioning::Provisioning;
+use cvm_core::provisioning::{Provisioning, policy_put_event};
+
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::testing::{TestClock, TestEntropy, TestIssuer, TestKeyMaker, TestSecrets};
 use cvm_core::time::{Span, Timestamp};
@@ -119,7 +120,8 @@ pub(crate) async fn provisioning(ports: &Ports) -> Arc<Provisioning> {
         document: DEFAULT_DOCUMENT.to_owned(),
         updated_at: NOW,
     };
-    ports.policies.policy_put(policy).await.unwrap();
+    let event = policy_put_event(&policy, Actor::Server);
+    ports.policies.policy_put(policy, event).await.unwrap();
     let token = Token::unchecked(Zeroizing::new(ADMIN_TOKEN.to_owned()));
     let admin = AdminToken {
         id: String::from("op-1"),

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use cvm_wire::SecretText;
 use cvm_wire::device::{Endpoints, VendRequest, Vended};
 use cvm_wire::operator::{
-    Attempt, Certificate, CertificateBrief, Device, JournalRow, List, NewDevice, Policy, Step,
+    Attempt, AttemptList, Certificate, CertificateBrief, Device, JournalRow, List, NewDevice,
+    Policy, Step, UnknownSerialNumbers,
 };
 use cvm_wire::problem::Problem;
 use serde::Serialize;
@@ -192,6 +193,15 @@ fn list<T>(item: T) -> List<T> {
     List { items: vec![item], cursor: None }
 }
 
+fn unknown() -> UnknownSerialNumbers {
+    UnknownSerialNumbers { address: t(), count: 1 }
+}
+
+fn attempts(is_unknown: bool) -> AttemptList {
+    let unknown_serial_numbers = if is_unknown { vec![unknown()] } else { Vec::new() };
+    AttemptList { items: vec![attempt()], cursor: None, unknown_serial_numbers }
+}
+
 fn names(value: &impl Serialize) -> BTreeSet<String> {
     serde_json::to_value(value).unwrap().as_object().unwrap().keys().cloned().collect()
 }
@@ -207,7 +217,7 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
     let two = |name, (full, least)| (name, full, least);
     vec![
         two("Attempt", same(names(&attempt()))),
-        two("AttemptList", same(names(&list(attempt())))),
+        two("AttemptList", (names(&attempts(true)), names(&attempts(false)))),
         two("Certificate", (names(&certificate(full.clone())), names(&certificate(None)))),
         two("CertificateBrief", same(names(&brief()))),
         two("CertificateList", same(names(&list(certificate(None))))),
@@ -221,6 +231,7 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
         two("PolicyList", same(names(&list(policy())))),
         two("Problem", same(names(&problem))),
         two("Step", same(names(&step))),
+        two("UnknownSerialNumbers", same(names(&unknown()))),
         two("Vended", (names(&vended(Some(secret()))), names(&vended(None)))),
         two("VendRequest", (names(&vend_request(full)), names(&vend_request(None)))),
     ]

@@ -177,7 +177,7 @@ async fn lists_go_on_from_their_cursor_to_the_end() {
         ("/v1/devices", "serialNumber", 5),
         ("/v1/certificates", "certificateId", 5),
         ("/v1/policies", "name", 1),
-        ("/v1/journal", "number", 10),
+        ("/v1/journal", "number", 11),
     ] {
         let mut keys = Vec::new();
         let mut next = format!("{path}?limit=2");
@@ -263,9 +263,9 @@ async fn the_journal_tells_who_did_what() {
     world.register("SN-1", json!({})).await;
     let vended = world.vend("SN-1", TOKEN, &test_csr("k")).await.json();
     let rows = world.operator("GET", "/v1/journal", "").await.json();
-    assert_eq!(rows["items"][0]["kind"], "device-registered");
-    assert_eq!(rows["items"][0]["actor"], "operator op-1");
-    assert_eq!(rows["items"][1]["kind"], "certificate-issued");
-    assert_eq!(rows["items"][1]["certificateId"], vended["certificateId"]);
-    assert_eq!(rows["items"][1]["attempt"], vended["attempt"]);
+    assert_eq!(rows["items"][1]["kind"], "device-registered");
+    assert_eq!(rows["items"][1]["actor"], "operator op-1");
+    assert_eq!(rows["items"][2]["kind"], "certificate-issued");
+    assert_eq!(rows["items"][2]["certificateId"], vended["certificateId"]);
+    assert_eq!(rows["items"][2]["attempt"], vended["attempt"]);
 }

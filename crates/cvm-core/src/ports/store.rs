@@ -165,8 +165,8 @@ pub trait Catalogue: Send + Sync {
 /// What a device may do.
 #[async_trait]
 pub trait Policies: Send + Sync {
-    /// Puts a policy in place of what had its name.
-    async fn policy_put(&self, policy: Policy) -> Result<(), StoreError>;
+    /// Puts a policy in place of what had its name, in one commit with its journal row.
+    async fn policy_put(&self, policy: Policy, event: Event) -> Result<(), StoreError>;
 
     /// The policy called `name`.
     async fn policy_find(&self, name: &Name) -> Result<Option<Policy>, StoreError>;

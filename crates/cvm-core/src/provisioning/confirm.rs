@@ -34,18 +34,18 @@ impl Provisioning {
             trace.restart();
             let holding = match self.ports.store.holding_find(&id).await {
                 Ok(Some(holding)) => holding,
-                Ok(None) => return (Err(Refusal::CertificateUnknown), FollowUp::default()),
+                Ok(None) => return (Err(Refusal::CertificateUnknown), trace.unknown()),
                 Err(error) => return (Err(Refusal::unavailable(&error)), FollowUp::default()),
             };
             let serial_number = holding.device.serial_number.clone();
             let key = holding.certificate.key;
-            let is_first_use = holding.certificate.state == CertificateState::Unconfirmed;
             let done = self.confirm_once(holding, &mut trace).await;
             match done {
                 Ok(true) => {
                     let mut after = trace.follow_up(serial_number.clone(), "confirmed", "");
-                    // Others may hold an unconfirmed certificate for the same key.
-                    after.proven = is_first_use.then(|| (key, serial_number.clone(), now));
+                    // Others may hold an unconfirmed certificate for the same key; also where the
+                    // process ended before it was written last time.
+                    after.proven = Some((key, serial_number.clone(), now));
                     return (Ok(Confirmed { serial_number }), after);
                 }
                 Ok(false) => {}
@@ -83,7 +83,7 @@ impl Provisioning {
             at: trace.at,
             class: EventClass::Change,
             kind: EventKind::CertificateConfirmed,
-            serial_number: device.serial_number.clone(),
+            serial_number: Some(device.serial_number.clone()),
             certificate: Some(id),
             attempt: Some(trace.caller.attempt),
             actor: trace.caller.actor(),

@@ -131,7 +131,7 @@ impl Provisioning {
             at: now,
             class: EventClass::Change,
             kind: EventKind::DeviceRegistered,
-            serial_number: device.serial_number.clone(),
+            serial_number: Some(device.serial_number.clone()),
             certificate: None,
             attempt: None,
             actor: Actor::Operator(operator.to_owned()),

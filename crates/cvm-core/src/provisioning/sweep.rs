@@ -94,7 +94,7 @@ fn event(device: &Device, now: Timestamp, class: EventClass, kind: EventKind) ->
         at: now,
         class,
         kind,
-        serial_number: device.serial_number.clone(),
+        serial_number: Some(device.serial_number.clone()),
         certificate: None,
         attempt: None,
         actor: Actor::Server,

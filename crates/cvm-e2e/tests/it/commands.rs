@@ -209,6 +209,20 @@ fn enroll_writes_the_device_files_and_can_be_run_again() {
 }
 
 #[test]
+fn explain_tells_of_serial_numbers_that_nobody_registered() {
+    let environment = Environment::start(&[]).unwrap();
+    let csr = Key::new().unwrap().csr().unwrap();
+    let refused = environment.vend("SN-mistyped", "whatever token it has", &csr).unwrap();
+    for what in ["SN-mistyped", &refused.text("attempt")] {
+        let told = environment.succeed(&["explain", what]).unwrap();
+        assert!(
+            told.contains("not registered") && told.contains("127.0.0.1 asked 1 time"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn policies_are_put_listed_and_shown() {
     let environment = Environment::start(&[]).unwrap();
     let listed = environment.succeed(&["policy", "list"]).unwrap();

@@ -90,3 +90,25 @@ fn a_polite_end_finishes_what_is_in_flight_and_takes_the_ready_file_away() {
     environment.serve().unwrap();
     assert_eq!(environment.vend("SN-1", &token, &csr).unwrap().status, 200);
 }
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    use std::io::Write;
+    let mut environment = Environment::start(&[("limits.request_seconds", "60")]).unwrap();
+    let client = environment.device_client().unwrap();
+    let mut unfinished = client.connect().unwrap();
+    let head = "POST /v1/certificates HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n";
+    unfinished.write_all(format!("{head}Content-Length: 9\r\n\r\n{{").as_bytes()).unwrap();
+    unfinished.flush().unwrap();
+    let pid = environment.pid().unwrap().to_string();
+    let terminate =
+        || std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success();
+    assert!(terminate());
+    cvm_e2e::wait_for("the server to drain", Duration::from_secs(20), || {
+        Ok(environment.log().contains("a second signal ends at once").then_some(()))
+    })
+    .unwrap();
+    let began = std::time::Instant::now();
+    assert_eq!(environment.terminate().unwrap(), Some(1), "{}", environment.log());
+    assert!(began.elapsed() < Duration::from_secs(20), "not after the drain's bound");
+}

@@ -232,6 +232,48 @@ fn slow_and_silent_clients_are_cut_off_and_hold_up_nobody() {
     assert_alive_again(&environment);
 }
 
+#[test]
+fn one_address_cannot_take_every_connection_and_a_trusted_one_may() {
+    let settings = [("limits.connections", "8"), ("limits.connections_per_address", "4")];
+    let environment = Environment::start(&settings).unwrap();
+    let client = environment.device_client().unwrap();
+    let hold = || {
+        let mut stream = client.connect().unwrap();
+        let shaken = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+        let mut answer = [0_u8; 12];
+        shaken.and_then(|()| stream.read_exact(&mut answer)).map(|()| stream)
+    };
+    let mut held: Vec<_> = (0..4).map(|_| hold().unwrap()).collect();
+    assert!(hold().is_err(), "the fifth is closed");
+    held.pop();
+    cvm_e2e::wait_for("a place", Duration::from_secs(20), || Ok(hold().ok())).unwrap();
+
+    let trusted = [&settings[..], &[("limits.trusted_networks", "[\"127.0.0.0/8\"]")]].concat();
+    let environment = Environment::start(&trusted).unwrap();
+    let client = environment.device_client().unwrap();
+    let held: Vec<_> = (0..6).map(|_| client.connect().unwrap()).collect();
+    assert_alive_again(&environment);
+    assert_eq!(held.len(), 6);
+}
+
+#[test]
+fn hanging_up_does_not_escape_the_limit_of_refusals() {
+    let environment = Environment::start(&[("limits.refusals_per_address", "\"10/1m\"")]).unwrap();
+    let client = environment.device_client().unwrap();
+    let csr = Key::new().unwrap().csr().unwrap();
+    let body = json!({"serialNumber": "SN-9", "token": "no token of any device", "csr": csr});
+    for _ in 0..10 {
+        client.send_and_hang_up("POST", "/v1/certificates", &body).unwrap();
+    }
+    cvm_e2e::wait_for("ten decisions", Duration::from_secs(20), || {
+        let known = environment.operate("GET", "/v1/attempts?serialNumber=SN-9", None)?.json()?;
+        Ok((known["unknownSerialNumbers"][0]["count"] == 10).then_some(()))
+    })
+    .unwrap();
+    let answer = client.request("POST", "/v1/certificates", &[], Some(&body)).unwrap();
+    assert_eq!((answer.status, answer.slug().as_str()), (429, "slow-down"), "{answer:?}");
+}
+
 fn assert_alive_again(environment: &Environment) {
     let response = environment.device_client().unwrap().request("GET", "/healthz", &[], None);
     assert_eq!(response.unwrap().status, 200);

@@ -130,6 +130,15 @@ fn what_cannot_sign_devices_is_refused_before_anything_is_written() {
             ],
             "it has no subjectKeyIdentifier of 20 octets (RFC 5280 §4.2.1.2)",
         ),
+        (
+            &[&GOOD[..], &["-addext", "nameConstraints=critical,permitted;DNS:example.com"]]
+                .concat(),
+            "it has nameConstraints, which devices' names would break: use a CA without",
+        ),
+        (
+            &[&GOOD[..], &["-addext", "1.2.3.4=critical,DER:0500"]].concat(),
+            "it has a critical extension that verifiers of devices may not know",
+        ),
     ] {
         let (certificate, key, now) = ca(&scratch, KEY_KINDS[0].1, extensions);
         assert_eq!(

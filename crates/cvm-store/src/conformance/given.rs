@@ -117,11 +117,22 @@ pub fn event(device: &Device) -> Event {
         at: NOW,
         class: EventClass::Change,
         kind: EventKind::CertificateIssued,
-        serial_number: device.serial_number.clone(),
+        serial_number: Some(device.serial_number.clone()),
         certificate: Some(CertificateId(digest(1))),
         attempt: Some(AttemptCode::from_random(77)),
         actor: Actor::Device(String::from("192.0.2.1")),
         detail: String::from("detail"),
+    }
+}
+
+/// A row of a policy, which concerns no device.
+pub fn policy_event() -> Event {
+    Event {
+        kind: EventKind::PolicyPut,
+        serial_number: None,
+        certificate: None,
+        attempt: None,
+        ..event(&device("D-none"))
     }
 }
 

@@ -24,7 +24,7 @@ pub async fn a_row_comes_back_whole(stores: Stores) {
             at: event.at,
             class: event.class.as_str().to_owned(),
             kind: event.kind.as_str().to_owned(),
-            serial_number: event.serial_number.to_string(),
+            serial_number: event.serial_number.map(String::from).unwrap_or_default(),
             certificate: event.certificate,
             attempt: event.attempt,
             actor: event.actor.to_string(),

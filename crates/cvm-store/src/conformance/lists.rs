@@ -5,7 +5,7 @@ use cvm_core::page::PageRequest;
 use cvm_core::policy::Policy;
 use cvm_core::time::Timestamp;
 
-use super::given::{NOW, certificate, change, device, event, serial, vend};
+use super::given::{NOW, certificate, change, device, event, policy_event, serial, vend};
 use crate::Stores;
 
 /// Walks a list to its end, three items a page, and returns the keys.
@@ -106,7 +106,7 @@ pub async fn policies_are_in_order_of_their_name(stores: Stores) {
     for name in ["d", "a", "c", "b"] {
         let name = name.parse().expect("a name");
         let policy = Policy { name, document: String::from("{}"), updated_at: NOW };
-        stores.policies.policy_put(policy).await.expect("the policy is written");
+        stores.policies.policy_put(policy, policy_event()).await.expect("the policy is written");
     }
     let keys = walk!(stores.policies, policy_page, |policy| policy.name.to_string());
     assert_eq!(keys, ["a", "b", "c", "d"]);

@@ -5,7 +5,7 @@ use cvm_core::operator::{AdminToken, Role};
 use cvm_core::policy::Policy;
 use cvm_core::time::Timestamp;
 
-use super::given::{NOW, digest};
+use super::given::{NOW, digest, policy_event};
 use crate::Stores;
 
 /// The store can be written to now.
@@ -49,9 +49,15 @@ pub async fn a_policy_is_put_in_place_of_its_namesake(stores: Stores) {
     };
     assert_eq!(find().await, None);
     for policy in [policy("{\"a\":1}", 1), policy("{}", 2)] {
-        stores.policies.policy_put(policy.clone()).await.expect("the policy is written");
+        stores
+            .policies
+            .policy_put(policy.clone(), policy_event())
+            .await
+            .expect("the policy is written");
         assert_eq!(find().await, Some(policy));
     }
+    let kinds: Vec<String> = stores.rows().await.into_iter().map(|row| row.kind).collect();
+    assert_eq!(kinds, ["policy-put", "policy-put"], "each in one commit with its row");
 }
 
 fn token(id: &str, n: u64) -> AdminToken {

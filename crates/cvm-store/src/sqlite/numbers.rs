@@ -44,7 +44,7 @@ impl Numbers {
             event.at.0,
             event.class.as_str(),
             event.kind.as_str(),
-            event.serial_number.as_str(),
+            event.serial_number.as_ref().map_or("", |serial| serial.as_str()),
             event.certificate.map(|id| id.0),
             event.attempt.map(|code| code.to_string()),
             event.actor.to_string(),

@@ -53,7 +53,7 @@ pub(super) enum Task {
     Change(Box<Change>, String),
     Event(Event),
     Mark(Timestamp),
-    Policy(Policy),
+    Policy(Policy, Event),
 }
 
 /// What a job that was not refused has to tell.
@@ -245,8 +245,9 @@ fn perform(
             Ok(Outcome::Done)
         }
         Task::Mark(now) => Ok(Outcome::MarkWas(write::mark(connection, *now)?)),
-        Task::Policy(policy) => {
+        Task::Policy(policy, event) => {
             write::policy(connection, policy)?;
+            numbers.record(connection, event)?;
             Ok(Outcome::Done)
         }
     })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cvm_core::certificate::CertificateState;
 use cvm_core::id::{CertificateId, SerialNumber};
 use cvm_core::key::KeyAlgorithm;
+use cvm_core::operator::Actor;
 use cvm_core::page::PageRequest;
 use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use cvm_core::ports::Ports;
@@ -24,6 +25,7 @@ use cvm_store::{MemoryStore, Stores};
 use zeroize::Zeroizing;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
+const CA_ENDS: Timestamp = Timestamp(NOW.0 + 20 * 365 * 86_400);
 
 struct World {
     provisioning: Provisioning,
@@ -42,7 +44,8 @@ impl World {
         let store = Arc::new(MemoryStore::new());
         let stores = Stores::from(store.clone());
         let clock = Arc::new(TestClock::at(NOW));
-        let issuer = Arc::new(TestIssuer::new(NOW.minus(Span::DAY)).owning("the server's"));
+        let issuer =
+            Arc::new(TestIssuer::new(NOW.minus(Span::DAY)).owning("the server's").ending(CA_ENDS));
         let ports = Ports {
             attempts: stores.attempts,
             catalogue: stores.catalogue,
@@ -62,7 +65,8 @@ impl World {
             document: DEFAULT_DOCUMENT.into(),
             updated_at: NOW,
         };
-        ports.policies.policy_put(policy).await.unwrap();
+        let event = cvm_core::provisioning::policy_put_event(&policy, Actor::Server);
+        ports.policies.policy_put(policy, event).await.unwrap();
         let profiles = Profiles { default: profile, ..Profiles::default() };
         let provisioning = Provisioning::new(ports.clone(), profiles, budget.parse().unwrap());
         Self { provisioning, ports, clock, issuer, store }
@@ -75,7 +79,7 @@ impl World {
     async fn vend(&self, serial: &str, ask: Ask) -> Result<Vended, Refusal> {
         let request = VendRequest { serial_number: serial.into(), token: token(serial), ask };
         let (result, follow_up) = self.provisioning.vend(request, &caller()).await;
-        follow_up.run(&self.ports).await;
+        self.provisioning.follow(follow_up).await;
         result
     }
 
@@ -86,7 +90,7 @@ impl World {
 
     async fn confirm(&self, id: CertificateId) -> Result<(), Refusal> {
         let (result, follow_up) = self.provisioning.confirm(Some(id), &caller()).await;
-        follow_up.run(&self.ports).await;
+        self.provisioning.follow(follow_up).await;
         result.map(drop)
     }
 
@@ -206,6 +210,56 @@ async fn a_clock_before_the_issuing_ca_issues_nothing() {
     world.clock.set(NOW.minus(Span(2 * Span::DAY.0)));
     let refused = world.vend("SN-1", Ask::Csr(test_csr("K"))).await.unwrap_err();
     assert_eq!((refused.slug(), refused.reason()), ("unavailable", "clock"));
+}
+
+#[tokio::test]
+async fn a_ca_that_has_ended_issues_nothing_and_spends_no_token() {
+    let world = World::with(
+        Profile { token_life: Span(100 * 365 * 86_400), ..Profile::default() },
+        "1000000/1s",
+    );
+    let world = world.await;
+    world.register("SN-1").await;
+    world.register("SN-2").await;
+    world.clock.set(CA_ENDS.minus(Span::DAY));
+    let vended = world.vend("SN-1", Ask::Csr(test_csr("K"))).await.unwrap();
+    assert_eq!(vended.certificate.not_after, CA_ENDS, "a leaf ends with its CA");
+    world.clock.set(CA_ENDS);
+    let refused = world.vend("SN-2", Ask::Csr(test_csr("another"))).await.unwrap_err();
+    assert_eq!(refused.slug(), "unavailable");
+    let serial: SerialNumber = "SN-2".parse().unwrap();
+    let shown = world.provisioning.device_show(&serial).await.unwrap().unwrap();
+    assert_eq!(shown.device.newest_token().unwrap().state.as_str(), "unused");
+}
+
+#[tokio::test]
+async fn alarms_of_one_device_and_kind_come_once_a_minute() {
+    let world = World::new().await;
+    world.register("SN-1").await;
+    world.issued("SN-1", "K").await;
+    for at in [0, 1, 59, 60] {
+        world.clock.set(NOW.plus(Span(at)));
+        world.vend("SN-1", Ask::Csr(test_csr("another"))).await.unwrap_err();
+    }
+    let page = PageRequest { after: None, limit: 1_000 };
+    let rows = world.ports.journal.journal_page(&page).await.unwrap().items;
+    let of = |class: &str| {
+        rows.iter().filter(|row| row.class == class && row.kind == "another-key-refused").count()
+    };
+    assert_eq!((of("alarm"), of("decision")), (2, 2), "each refusal of a valid token is on record");
+}
+
+#[tokio::test]
+async fn a_burnt_token_that_is_shown_again_and_again_buys_one_row_a_minute() {
+    let world = World::new().await;
+    world.register("SN-1").await;
+    let id = world.issued("SN-1", "K").await;
+    world.confirm(id).await.unwrap();
+    let before = world.kinds().await.len();
+    for _ in 0..50 {
+        world.vend("SN-1", Ask::Csr(test_csr("another"))).await.unwrap_err();
+    }
+    assert_eq!(world.kinds().await.len(), before + 1);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use cvm_core::id::{CertificateId, SerialNumber};
 use cvm_core::key::KeyAlgorithm;
+use cvm_core::operator::Actor;
 use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use cvm_core::ports::Ports;
 use cvm_core::profile::{Profile, Profiles};
@@ -120,7 +121,8 @@ impl World {
             document: DEFAULT_DOCUMENT.into(),
             updated_at: Timestamp(START),
         };
-        ports.policies.policy_put(policy).await.unwrap();
+        let event = cvm_core::provisioning::policy_put_event(&policy, Actor::Server);
+        ports.policies.policy_put(policy, event).await.unwrap();
         let profiles = Profiles { default: profile(&trace["config"]), ..Profiles::default() };
         let provisioning =
             Provisioning::new(ports.clone(), profiles, "1000000/1s".parse().unwrap());
@@ -186,9 +188,9 @@ impl World {
             ask,
         };
         let (result, follow_up) = self.provisioning.vend(request, &caller()).await;
-        let (alarms, failures) = follow_up.run(&self.ports).await;
-        assert!(failures.is_empty(), "{failures:?}");
-        let answer = Answer { alarm: alarms > 0, ..Answer::default() };
+        let followed = self.provisioning.follow(follow_up).await;
+        assert!(followed.failures.is_empty(), "{followed:?}");
+        let answer = Answer { alarm: followed.alarms > 0, ..Answer::default() };
         match result {
             Ok(vended) => {
                 let row = self.ports.store.holding_find(&vended.certificate.id).await.unwrap();
@@ -213,8 +215,8 @@ impl World {
     async fn confirm(&self, step: &Value, done: u16) -> Answer {
         let id = self.labels[step["certificate"].as_str().unwrap()];
         let (result, follow_up) = self.provisioning.confirm(Some(id), &caller()).await;
-        let (alarms, _) = follow_up.run(&self.ports).await;
-        let answer = Answer { alarm: alarms > 0, ..Answer::default() };
+        let followed = self.provisioning.follow(follow_up).await;
+        let answer = Answer { alarm: followed.alarms > 0, ..Answer::default() };
         match result {
             Ok(_) => Answer { status: done, ..answer },
             Err(refusal) => {

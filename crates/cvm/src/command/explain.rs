@@ -1,7 +1,7 @@
 //! `cvm explain`: the last attempts of a device, step by step, and what to do.
 
 use cvm_core::id::AttemptCode;
-use cvm_wire::operator::{Attempt, List};
+use cvm_wire::operator::{Attempt, AttemptList};
 
 use super::remote;
 use crate::cli::Explain;
@@ -14,20 +14,31 @@ pub(crate) fn run(args: &Explain) -> Done {
     // A code may also be somebody's serial number: then that device is told as well.
     let by = if args.what.parse::<AttemptCode>().is_ok() { "code" } else { "serialNumber" };
     let ask = |by: &str| client.get("/v1/attempts").query(by, &args.what).fetch();
-    let mut attempts: List<Attempt> = ask(by).map_err(remote::operator_failure)?;
+    let mut attempts: AttemptList = ask(by).map_err(remote::operator_failure)?;
     if attempts.items.is_empty() && by == "code" {
         attempts = ask("serialNumber").map_err(remote::operator_failure)?;
     }
     output::result(args.server.output.output, &attempts, |attempts| {
         if attempts.items.is_empty() {
-            output::line(format!("Nothing is known of {}.", args.what));
-            output::line(
-                "The device is not registered under this serial number, has not asked yet, or \
-                 asked so long ago that it was overwritten.",
-            );
+            tell_nothing_known(&args.what, attempts);
         }
         attempts.items.iter().for_each(tell);
     })
+}
+
+fn tell_nothing_known(what: &str, attempts: &AttemptList) {
+    output::line(format!("No attempt of a registered device is known by {what}."));
+    output::line(
+        "Either this serial number is not registered: look with `cvm device show`, and compare it \
+         with what the device sends. Or the device has not asked yet, or so long ago that it was \
+         overwritten.",
+    );
+    for unknown in &attempts.unknown_serial_numbers {
+        output::line(format!(
+            "In the last hour {} asked {} time(s) for serial numbers that nobody registered.",
+            unknown.address, unknown.count
+        ));
+    }
 }
 
 fn tell(attempt: &Attempt) {

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use cvm_core::id::hex;
 use cvm_core::key::KeyAlgorithm;
-use cvm_core::operator::{AdminToken, Role};
+use cvm_core::operator::{Actor, AdminToken, Role};
 use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use cvm_core::ports::{Entropy, Secrets};
-use cvm_core::provisioning::chain_of;
+use cvm_core::provisioning::{chain_of, policy_put_event};
 use cvm_core::time::Timestamp;
 use cvm_core::token::Token;
 use cvm_pki::{
@@ -90,6 +90,13 @@ pub(crate) fn run(args: &Init) -> Done {
 /// Makes the data directory beside its place, then moves it there.
 pub(crate) fn make(layout: &Layout, wishes: &Wishes<'_>) -> Result<Created, Failure> {
     refuse_to_overwrite(layout)?;
+    // Told before anything is made, so that a second try finds nothing of the first.
+    for path in [wishes.root_key_out, wishes.admin_token_out].into_iter().flatten() {
+        if path.exists() {
+            let what = format!("{} exists already: it is not overwritten", path.display());
+            return Err(Failure::new(Exit::Failed, what).cure("name another file"));
+        }
+    }
     let building = building_place(layout);
     DirBuilder::new()
         .mode(0o700)
@@ -194,8 +201,9 @@ fn write_store(layout: &Layout, secrets: &dyn Secrets, token: &Token, now: Times
         created_at: now,
     };
     let policy = Policy { name: policy, document: DEFAULT_DOCUMENT.to_owned(), updated_at: now };
+    let event = policy_put_event(&policy, Actor::Server);
     let written = runtime.block_on(async {
-        stores.policies.policy_put(policy).await?;
+        stores.policies.policy_put(policy, event).await?;
         stores.operators.admin_token_add(admin).await?;
         stores.store.mark_raise(now).await
     });

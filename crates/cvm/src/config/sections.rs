@@ -59,6 +59,8 @@ pub(crate) struct Limits {
     pub(crate) trusted_networks: Vec<Network>,
     /// Connections open at once, per listener.
     pub(crate) connections: u32,
+    /// Of these, at once from one address that is not trusted.
+    pub(crate) connections_per_address: u32,
     /// Seconds for a TLS handshake.
     pub(crate) handshake_seconds: u32,
     /// Seconds for the head of a request.
@@ -267,6 +269,7 @@ impl Limits {
             issues_per_serial: rate("issues_per_serial", "10/1h", 10, 3_600),
             trusted_networks: reader.list("limits", "trusted_networks", &[]).unwrap_or_default(),
             connections: number(reader, "connections", 1_024, 1, 1_000_000),
+            connections_per_address: number(reader, "connections_per_address", 256, 1, 1_000_000),
             handshake_seconds: number(reader, "handshake_seconds", 10, 1, 600),
             header_seconds: number(reader, "header_seconds", 10, 1, 600),
             request_seconds: number(reader, "request_seconds", 30, 1, 600),

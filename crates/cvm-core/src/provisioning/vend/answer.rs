@@ -53,7 +53,7 @@ impl Provisioning {
             at: vending.reading.now,
             class: EventClass::Change,
             kind: EventKind::PrivateKeyReplayed,
-            serial_number: vending.serial.clone(),
+            serial_number: Some(vending.serial.clone()),
             certificate: Some(*id),
             attempt: Some(trace.caller.attempt),
             actor: trace.caller.actor(),

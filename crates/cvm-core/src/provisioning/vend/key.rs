@@ -89,9 +89,11 @@ impl Provisioning {
             after.alarm_unless_own = Some((claimed, event));
             return Err(denied);
         }
-        let checked = match parsed {
-            Ok(csr) => self.ports.issuer.csr_check(csr),
-            Err(error) => Err(error.clone()),
+        // The token issues nothing any more, but its holder still makes work.
+        self.spend_once(vending, trace)?;
+        let checked = match &vending.csr {
+            Some(Ok(csr)) => self.ports.issuer.csr_check(csr),
+            Some(Err(_)) | None => return Err(denied),
         };
         let checked = checked.map_err(|error| {
             trace.refused(StepName::Csr, error.to_string());

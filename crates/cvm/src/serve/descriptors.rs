@@ -1,0 +1,27 @@
+//! File descriptors: every connection is one, and the usual soft limit is too low for two listeners.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files, databases, timers and the listeners themselves.
+const OWN: u64 = 64;
+
+/// Raises the soft limit to the hard one, and warns where `connections` on each of two listeners do
+/// not fit: connections that get no descriptor wait, and the operator's may be among them.
+pub(super) fn raise_limit(connections: u32) {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+        if let Err(error) = raised {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+        }
+    }
+    let needed = 2 * u64::from(connections) + OWN;
+    let granted = getrlimit(Resource::Nofile).current;
+    if let Some(granted) = granted.filter(|granted| *granted < needed) {
+        tracing::warn!(
+            granted,
+            needed,
+            "fewer files may be open than [limits] connections needs: raise the limit or lower it"
+        );
+    }
+}
