@@ -258,16 +258,16 @@ fn one_address_cannot_take_every_connection_and_a_trusted_one_may() {
 
 #[test]
 fn hanging_up_does_not_escape_the_limit_of_refusals() {
-    let environment = Environment::start(&[("limits.refusals_per_address", "\"10/1m\"")]).unwrap();
+    let environment = Environment::start(&[("limits.refusals_per_address", "\"10/1h\"")]).unwrap();
     let client = environment.device_client().unwrap();
     let csr = Key::new().unwrap().csr().unwrap();
     let body = json!({"serialNumber": "SN-9", "token": "no token of any device", "csr": csr});
-    for _ in 0..10 {
-        client.send_and_hang_up("POST", "/v1/certificates", &body).unwrap();
-    }
-    cvm_e2e::wait_for("ten decisions", Duration::from_secs(20), || {
+    // Of those that hang up so quickly some never arrive.
+    cvm_e2e::wait_for("ten decisions", Duration::from_secs(40), || {
+        client.send_and_hang_up("POST", "/v1/certificates", &body)?;
         let known = environment.operate("GET", "/v1/attempts?serialNumber=SN-9", None)?.json()?;
-        Ok((known["unknownSerialNumbers"][0]["count"] == 10).then_some(()))
+        let count = known["unknownSerialNumbers"][0]["count"].as_u64();
+        Ok((count >= Some(10)).then_some(()))
     })
     .unwrap();
     let answer = client.request("POST", "/v1/certificates", &[], Some(&body)).unwrap();
