@@ -262,14 +262,10 @@ fn hanging_up_does_not_escape_the_limit_of_refusals() {
     let client = environment.device_client().unwrap();
     let csr = Key::new().unwrap().csr().unwrap();
     let body = json!({"serialNumber": "SN-9", "token": "no token of any device", "csr": csr});
-    // Of those that hang up so quickly some never arrive.
-    cvm_e2e::wait_for("ten decisions", Duration::from_secs(40), || {
-        client.send_and_hang_up("POST", "/v1/certificates", &body)?;
-        let known = environment.operate("GET", "/v1/attempts?serialNumber=SN-9", None)?.json()?;
-        let count = known["unknownSerialNumbers"][0]["count"].as_u64();
-        Ok((count >= Some(10)).then_some(()))
-    })
-    .unwrap();
+    // Of those that hang up so quickly many never arrive, and some only in part.
+    for _ in 0..200 {
+        client.send_and_hang_up("POST", "/v1/certificates", &body).unwrap();
+    }
     let answer = client.request("POST", "/v1/certificates", &[], Some(&body)).unwrap();
     assert_eq!((answer.status, answer.slug().as_str()), (429, "slow-down"), "{answer:?}");
 }
