@@ -198,11 +198,6 @@ impl Client {
     pub fn put(&self, path: &str) -> Request<'_> {
         Request::new(self, Method::PUT, path)
     }
-
-    /// `DELETE path`.
-    pub fn delete(&self, path: &str) -> Request<'_> {
-        Request::new(self, Method::DELETE, path)
-    }
 }
 
 impl fmt::Debug for Client {

@@ -17,20 +17,16 @@ const TOKEN_BYTES_MAX: usize = 1024;
 pub struct Token(SecretText);
 
 impl Token {
-    /// Takes a token as somebody typed or stored it: one line ending at its end is not part of it.
+    /// Takes a token as somebody typed or stored it: the first line.
     ///
     /// # Errors
-    /// [`Error::Usage`] if nothing is left.
+    /// [`Error::Usage`] if nothing is on it.
     pub fn new(text: Zeroizing<String>) -> Result<Self, Error> {
-        let bare = text.strip_suffix('\n').unwrap_or(&text);
-        let bare = match bare.len() < text.len() {
-            true => bare.strip_suffix('\r').unwrap_or(bare),
-            false => bare,
-        };
-        if bare.is_empty() {
+        let line = text.lines().next().unwrap_or_default();
+        if line.is_empty() {
             return Err(Error::Usage("the token is empty".to_owned()));
         }
-        Ok(Self(SecretText::new(Zeroizing::new(bare.to_owned()))))
+        Ok(Self(SecretText::new(Zeroizing::new(line.to_owned()))))
     }
 
     /// Reads a token from a file.
@@ -86,12 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn one_line_ending_is_trimmed_and_nothing_else() {
+    fn the_first_line_is_taken_and_nothing_of_it_trimmed() {
         assert_eq!(token("abc").as_deref(), Some("abc"));
         assert_eq!(token("abc\n").as_deref(), Some("abc"));
         assert_eq!(token("abc\r\n").as_deref(), Some("abc"));
-        assert_eq!(token("abc\n\n").as_deref(), Some("abc\n"));
-        assert_eq!(token(" abc\r").as_deref(), Some(" abc\r"));
+        assert_eq!(token("abc\n\n").as_deref(), Some("abc"));
+        assert_eq!(token("abc\ndef\n").as_deref(), Some("abc"));
+        assert_eq!(token(" abc ").as_deref(), Some(" abc "));
     }
 
     #[test]

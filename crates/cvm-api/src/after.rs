@@ -39,7 +39,7 @@ impl Aftermath {
             let provisioning = Arc::clone(&self.provisioning);
             let _task = self.tasks.spawn(async move {
                 let followed = provisioning.follow(follow_up).await;
-                if followed.alarms > 0 {
+                if followed.alarms_raised > 0 {
                     tracing::warn!(%attempt, "alarm raised: see the journal");
                 }
                 for cause in followed.failures {

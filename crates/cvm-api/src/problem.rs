@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
+use cvm_core::error::chain_of;
 use cvm_core::ports::StoreError;
-use cvm_core::provisioning::{Refusal, RegisterRefusal, chain_of};
+use cvm_core::provisioning::{Refusal, RegisterRefusal};
 use cvm_core::time::Span;
 
 /// How long to wait for a store or an answer that is not there now.

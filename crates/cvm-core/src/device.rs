@@ -50,6 +50,10 @@ pub struct Device {
     pub live: Vec<LiveCertificate>,
     /// The key that the server made for an unconfirmed certificate, until it is destroyed.
     pub sealed: Option<SealedKey>,
+    /// A key that this device has proven while others held unconfirmed certificates for it, until
+    /// those are written as ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contested: Option<KeyIdentity>,
     /// The version that was read; 0 for a record that no store has yet. Kept beside the record.
     #[serde(skip)]
     pub version: Version,
@@ -144,7 +148,13 @@ impl Device {
     /// lie in the store until somebody asks. Expiry destroys nothing and needs no timer.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
-        self.sealed.as_ref().map(|key| Timestamp(key.until.0.saturating_add(1)))
+        if self.contested.is_some() {
+            return Some(Timestamp(0));
+        }
+        let key = self.sealed.as_ref()?;
+        let live = self.live_by_id(&key.certificate);
+        let tenth = live.map_or(key.until, LiveCertificate::last_tenth_at);
+        Some(Timestamp(key.until.min(tenth).0.saturating_add(1)))
     }
 
     /// Ends what certifies `key`, because another device proved possession of it first, and

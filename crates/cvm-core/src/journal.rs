@@ -55,6 +55,10 @@ pub enum EventKind {
     PrivateKeyDestroyed,
     /// A key that the server made was answered again.
     PrivateKeyReplayed,
+    /// A request with a valid token was answered or refused, and nothing changed.
+    RequestDecided,
+    /// A request with a valid token came too soon after others.
+    RequestSlowedDown,
     /// A revoked certificate was used.
     RevokedCertificateUsed,
 }
@@ -73,6 +77,8 @@ impl EventKind {
             Self::PolicyPut => "policy-put",
             Self::PrivateKeyDestroyed => "private-key-destroyed",
             Self::PrivateKeyReplayed => "private-key-replayed",
+            Self::RequestDecided => "request-decided",
+            Self::RequestSlowedDown => "request-slowed-down",
             Self::RevokedCertificateUsed => "revoked-certificate-used",
         }
     }

@@ -73,8 +73,6 @@ pub struct PublicKey {
 pub struct CheckedCsr {
     /// The key whose possession it proves.
     pub key: PublicKey,
-    /// PKCS #10, DER.
-    pub der: Vec<u8>,
 }
 
 /// A private key in PKCS #8 DER that cannot be printed and is zeroized when dropped.

@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod certificate;
 pub mod decision;
 pub mod device;
+pub mod error;
 pub mod id;
 pub mod journal;
 pub mod key;

@@ -49,6 +49,8 @@ pub struct RateLimit<K> {
     rate: Rate,
     keys_max: usize,
     used: HashMap<K, Used>,
+    /// When the full table was last gone through for keys that have recovered.
+    swept_at: i64,
 }
 
 /// What a key has used.
@@ -64,7 +66,7 @@ impl<K: Eq + Hash> RateLimit<K> {
     /// A limit of `rate` for each of at most `keys_max` keys that have not recovered.
     #[must_use]
     pub fn new(rate: Rate, keys_max: usize) -> Self {
-        Self { rate, keys_max, used: HashMap::new() }
+        Self { rate, keys_max, used: HashMap::new(), swept_at: 0 }
     }
 
     /// Lets one through and counts it, or says how long to wait: longer each time, and never longer
@@ -104,6 +106,12 @@ impl<K: Eq + Hash> RateLimit<K> {
         let step = self.step();
         let now = micros(now);
         if self.used.len() >= self.keys_max && !self.used.contains_key(&key) {
+            // At most once a second: going through all of it for each new key would cost more than
+            // what the limit saves.
+            if self.swept_at == now {
+                return;
+            }
+            self.swept_at = now;
             self.used.retain(|_, used| used.recovered_at > now);
             if self.used.len() >= self.keys_max {
                 return;

@@ -11,7 +11,6 @@ mod show;
 mod sweep;
 mod vend;
 
-use std::error::Error as StdError;
 use std::net::IpAddr;
 
 use parking_lot::Mutex;
@@ -19,6 +18,7 @@ use thiserror::Error;
 
 use crate::attempt::{Act, Attempt, Step, StepName};
 use crate::decision::Denial;
+use crate::error::chain_of;
 use crate::id::{AttemptCode, KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::key::{CsrError, WeakKey};
@@ -32,6 +32,7 @@ pub use confirm::Confirmed;
 pub use policy::put_event as policy_put_event;
 pub use register::{NewDevice, NewToken, RegisterRefusal, Registered};
 pub use show::{CertificateShown, DeviceShown};
+pub use sweep::Swept;
 pub use vend::{Ask, VendRequest, Vended};
 
 /// How often a decision is made afresh because the record moved, before the caller is asked to
@@ -213,7 +214,12 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn unavailable(error: &(dyn StdError + 'static)) -> Self {
+    /// Whether it decides something, and is not merely that the server cannot.
+    fn is_decision(&self) -> bool {
+        !matches!(self, Self::Unavailable { .. })
+    }
+
+    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Unavailable { retry_after: Span(2), reason: "", cause: chain_of(error) }
     }
 
@@ -242,19 +248,6 @@ impl From<CsrError> for Refusal {
     }
 }
 
-/// An error with its sources, for the log.
-#[must_use]
-pub fn chain_of(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 /// What has to happen after the answer has left.
 #[derive(Debug, Default)]
 #[must_use = "run it after the answer has left"]
@@ -263,14 +256,16 @@ pub struct FollowUp {
     unknown: Option<(String, Timestamp)>,
     events: Vec<Event>,
     alarm_unless_own: Option<(KeyIdentity, Event)>,
-    proven: Option<(KeyIdentity, SerialNumber, Timestamp)>,
+    contested: Option<SerialNumber>,
 }
 
 /// What a follow-up did.
 #[derive(Debug, Default)]
 pub struct Followed {
-    /// How many alarms the decision asked for.
-    pub alarms: usize,
+    /// How many alarms the decision asked for, before the limit of one a minute.
+    pub alarms_asked: usize,
+    /// How many alarms were raised.
+    pub alarms_raised: usize,
     /// Why rows were not written, for the log.
     pub failures: Vec<String>,
 }
@@ -302,12 +297,16 @@ impl Provisioning {
                 Err(error) => followed.failures.push(chain_of(&error)),
             }
         }
-        if let Some((key, owner, at)) = follow_up.proven {
-            followed.failures.extend(sweep::end_losers(ports, &key, &owner, at).await);
+        if let Some(serial) = follow_up.contested {
+            let now = ports.clock.read().now;
+            if let Err(error) = self.sweep_device(&serial, now).await {
+                followed.failures.push(chain_of(&error));
+            }
         }
         for event in events {
-            followed.alarms += usize::from(event.class == EventClass::Alarm);
+            followed.alarms_asked += usize::from(event.class == EventClass::Alarm);
             let Some(event) = self.muted(event) else { continue };
+            followed.alarms_raised += usize::from(event.class == EventClass::Alarm);
             if let Err(error) = ports.journal.event_record(event).await {
                 followed.failures.push(chain_of(&error));
             }
@@ -315,14 +314,14 @@ impl Provisioning {
         followed
     }
 
-    /// The row to write: an alarm that comes too soon after one of its kind is a mere decision where
-    /// a valid token was shown, and nothing where none was.
+    /// The row to write, if any. Of alarms, and of requests that came too soon, one a minute for
+    /// each device and kind: whoever makes them must not fill the journal. An alarm that is muted is
+    /// still a decision where a valid token was shown.
     fn muted(&self, event: Event) -> Option<Event> {
-        if event.class != EventClass::Alarm {
-            return Some(event);
-        }
+        let is_limited =
+            event.class == EventClass::Alarm || event.kind == EventKind::RequestSlowedDown;
         let key = (event.serial_number.clone(), event.kind);
-        if self.alarms.lock().ask(key, event.at).is_ok() {
+        if !is_limited || self.alarms.lock().ask(key, event.at).is_ok() {
             return Some(event);
         }
         let is_decision = event.kind == EventKind::AnotherKeyRefused;
@@ -374,6 +373,16 @@ impl<'a> Trace<'a> {
 
     fn unknown(self) -> FollowUp {
         FollowUp { unknown: Some((self.caller.address.clone(), self.at)), ..FollowUp::default() }
+    }
+
+    /// The journal row of a request with a valid credential that changed nothing.
+    fn decision(&self, serial: &SerialNumber, outcome: &str) -> Event {
+        let kind = match outcome {
+            "slow-down" => EventKind::RequestSlowedDown,
+            _ => EventKind::RequestDecided,
+        };
+        let event = self.alarm(kind, serial, outcome.to_owned());
+        Event { class: EventClass::Decision, ..event }
     }
 
     fn alarm(&self, kind: EventKind, serial: &SerialNumber, detail: String) -> Event {

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::certificate::{CertificateRecord, CertificateState, Origin};
-use crate::device::{Ended, NewCertificate, SealedKey};
+use crate::device::{NewCertificate, SealedKey};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::ports::{
     CarryOutError, CertificateChange, Change, CommitError, IssueOrder, Issuer, IssuerError,
     KeyRule, LeafTemplate, Platform, SignedLeaf, Store, Thing,
 };
-use crate::time::Timestamp;
 
 /// Our own IoT platform, in the same process.
 #[expect(missing_debug_implementations, reason = "holds the signer")]
@@ -65,7 +64,7 @@ impl Platform for EmbeddedPlatform {
             }
             Err(CommitError::KeyOwned) => Err(CarryOutError::KeyOwned),
             Err(error @ CommitError::Unavailable(_)) => {
-                Err(CarryOutError::Unavailable(crate::provisioning::chain_of(&error)))
+                Err(CarryOutError::Unavailable(crate::error::chain_of(&error)))
             }
         }
     }
@@ -120,8 +119,8 @@ fn record_of(mut order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord,
             device.thing_name, device.policy, record.key
         ),
     };
-    let mut certificates = endings(order.ended, at);
-    certificates.extend(endings(superseded, at));
+    let mut certificates = CertificateChange::endings(order.ended, at);
+    certificates.extend(CertificateChange::endings(superseded, at));
     certificates.push(CertificateChange::Insert(Box::new(record.clone())));
     let change = Change {
         certificates,
@@ -135,10 +134,4 @@ fn record_of(mut order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord,
         device,
     };
     (record, change)
-}
-
-/// The certificate changes that write what ended.
-#[must_use]
-pub fn endings(ended: Vec<Ended>, at: Timestamp) -> Vec<CertificateChange> {
-    ended.into_iter().map(|ended| CertificateChange::End(ended, at)).collect()
 }

@@ -61,7 +61,7 @@ pub(crate) fn check(csr: &UncheckedCsr, judge: &RsaJudge) -> Result<CheckedCsr, 
     if let Some(modulus) = &key.modulus {
         judge.judge(modulus).map_err(weak)?;
     }
-    Ok(CheckedCsr { key: key.public_key(), der: csr.der.clone() })
+    Ok(CheckedCsr { key: key.public_key() })
 }
 
 /// A request in its parts (RFC 2986 §4).

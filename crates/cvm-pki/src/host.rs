@@ -4,6 +4,14 @@ use std::net::IpAddr;
 
 use crate::error::PkiError;
 
+/// Whether a server certificate can have this name, for who reads it before there is one.
+///
+/// # Errors
+/// [`PkiError::HostName`].
+pub fn host_name_check(text: &str) -> Result<(), PkiError> {
+    Host::read(text).map(drop)
+}
+
 /// A host name or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Host {

@@ -53,10 +53,9 @@ impl LocalIssuer {
         self.authority.certificate.id
     }
 
-    /// The CA certificates under which a device's certificate may stand, DER: what a listener that
-    /// takes client certificates trusts, and nothing above them.
+    /// The certificates of the CAs that sign devices, DER.
     #[must_use]
-    pub fn client_anchors(&self) -> Vec<Vec<u8>> {
+    pub fn ca_certificates(&self) -> Vec<Vec<u8>> {
         vec![self.authority.certificate.der.clone()]
     }
 

@@ -34,6 +34,7 @@ mod weak;
 
 pub use entropy::SystemEntropy;
 pub use error::PkiError;
+pub use host::host_name_check;
 pub use issuer::LocalIssuer;
 pub use key_maker::KeyPool;
 pub use pki::{CreateOptions, Created, ImportedCa, Pki, Renewed, VAULT_DIRECTORY, entry};

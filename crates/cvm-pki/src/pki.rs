@@ -172,7 +172,7 @@ impl Pki {
         for own in [&root.der, &servers.certificate.der, &journal.der] {
             issuer.own_key_add(own)?;
         }
-        for own in issuer.client_anchors() {
+        for own in issuer.ca_certificates() {
             issuer.own_key_add(&own)?;
         }
         Ok(Self {

@@ -43,17 +43,7 @@ pub fn open(url: &str, directory: &Path) -> Result<Stores, OpenError> {
 /// # Errors
 /// As [`open`].
 pub fn open_with_faults(url: &str, directory: &Path, faults: &Faults) -> Result<Stores, OpenError> {
-    // `sqlite://cvm.db` would be /cvm.db, which nobody who writes that means.
-    let is_path = |path: &&str| {
-        !path.is_empty()
-            && !path.ends_with('/')
-            && (!path.starts_with("//") || path.starts_with("///"))
-    };
-    let path = url
-        .strip_prefix("sqlite:")
-        .filter(is_path)
-        .ok_or_else(|| OpenError::Url(url_scheme_only(url)))?;
-    let path = directory.join(path);
+    let path = directory.join(sqlite_path(url)?);
     let counters = Arc::new(Counters::default());
     let store = Arc::new(SqliteStore::open(&path, faults, counters.clone())?);
     let attempts_path = path.with_file_name(ATTEMPTS_FILE);
@@ -67,6 +57,25 @@ pub fn open_with_faults(url: &str, directory: &Path, faults: &Faults) -> Result<
         policies: store.clone(),
         store,
     })
+}
+
+/// Whether [`open`] knows what `url` names; opens nothing.
+///
+/// # Errors
+/// [`OpenError::Url`].
+pub fn url_check(url: &str) -> Result<(), OpenError> {
+    sqlite_path(url).map(drop)
+}
+
+fn sqlite_path(url: &str) -> Result<&str, OpenError> {
+    // `sqlite://cvm.db` would be /cvm.db, which nobody who writes that means.
+    let is_path = |path: &&str| {
+        !path.is_empty()
+            && !path.ends_with('/')
+            && (!path.starts_with("//") || path.starts_with("///"))
+    };
+    let path = url.strip_prefix("sqlite:").filter(is_path);
+    path.ok_or_else(|| OpenError::Url(url_scheme_only(url)))
 }
 
 /// The URL up to its scheme, as what follows may hold a password.

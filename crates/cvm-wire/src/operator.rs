@@ -86,6 +86,9 @@ pub struct NewDevice {
     /// What its operator says of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// By which roads it may come to its first certificate; this version has `vend`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roads: Option<Vec<String>>,
 }
 
 /// A certificate.

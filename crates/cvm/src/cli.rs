@@ -1,10 +1,18 @@
 //! What a user types: every command, flag and default. No behaviour.
 
+#![expect(
+    clippy::doc_markdown,
+    rustdoc::bare_urls,
+    reason = "these are the help texts that people read"
+)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// A certificate vending machine for `IoT` fleets.
+use crate::config::HostName;
+
+/// A certificate vending machine for IoT fleets.
 #[derive(Debug, Parser)]
 #[command(name = "cvm", version, max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -27,7 +35,7 @@ pub(crate) enum Command {
     /// Look at certificates
     #[command(subcommand)]
     Certificate(CertificateCommand),
-    /// What devices may do, as AWS `IoT` policies
+    /// What devices may do, as AWS IoT policies
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Why did it fail? The last attempts of a device, step by step, and what to do
@@ -97,7 +105,7 @@ pub(crate) struct Init {
     pub(crate) import_ca: Vec<PathBuf>,
     /// A name or address of this server, for its certificate; may be repeated
     #[arg(long, value_name = "NAME", default_value = "localhost")]
-    pub(crate) hostname: Vec<String>,
+    pub(crate) hostname: Vec<HostName>,
     /// Write the admin token here (default: admin-token in the data directory)
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_out: Option<PathBuf>,
@@ -113,7 +121,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Open the vault with the passphrase in the first line of this file (default: the systemd
-    /// credential `passphrase`)
+    /// credential passphrase)
     #[arg(long, value_name = "FILE", env = "CVM_PASSPHRASE_FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Write pid, addresses and root fingerprint here once every listener accepts
@@ -129,11 +137,11 @@ pub(crate) struct ServerArgs {
     /// The operator API (default: the address in the data directory's ready.json)
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// The admin token (default: $`CVM_ADMIN_TOKEN`, else admin-token in the data directory)
+    /// The admin token (default: $CVM_ADMIN_TOKEN, else admin-token in the data directory)
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
     /// The root that the server's certificate chains to (default: root-ca.pem of the data
-    /// directory, then $`CVM_ROOT_CA`)
+    /// directory, then $CVM_ROOT_CA)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["fingerprint", "system_roots"])]
     pub(crate) root_ca: Option<PathBuf>,
     /// SHA-256 of the root, as `cvm init` printed it
@@ -165,7 +173,7 @@ pub(crate) enum DeviceCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeviceAdd {
-    /// The serial number: 1 to 64 of letters, digits and `:._/+-`
+    /// The serial number: 1 to 64 of letters, digits and :._/+-
     pub(crate) serial: String,
     /// The registry entry it is bound to (default: made from the serial number)
     #[arg(long, value_name = "NAME")]
@@ -207,7 +215,7 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Enroll {
-    /// The device API, such as <https://cvm.example:8443>
+    /// The device API, such as https://cvm.example:8443
     #[arg(long, value_name = "URL")]
     pub(crate) server: String,
     /// The device's serial number
@@ -220,7 +228,7 @@ pub(crate) struct Enroll {
     #[arg(long, conflicts_with = "token")]
     pub(crate) token_stdin: bool,
     /// The one-time token; visible to every process of this machine, so better use another way
-    /// (also: $`CVM_TOKEN`)
+    /// (also: $CVM_TOKEN)
     #[arg(long, value_name = "VALUE")]
     pub(crate) token: Option<String>,
     /// SHA-256 of the root, as `cvm init` printed it
@@ -279,7 +287,7 @@ pub(crate) enum PolicyCommand {
     Put {
         /// Its name
         name: String,
-        /// An AWS `IoT` policy document; - reads standard input
+        /// An AWS IoT policy document; - reads standard input
         file: PathBuf,
         #[command(flatten)]
         server: ServerArgs,

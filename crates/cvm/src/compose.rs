@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cvm_core::error::chain_of;
 use cvm_core::key::{KeyAlgorithm, PrivateKey};
 use cvm_core::ports::{Clock, Ports};
-use cvm_core::provisioning::{Provisioning, chain_of};
+use cvm_core::provisioning::Provisioning;
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::time::Timestamp;
 use cvm_pki::{KeyPool, Passphrase, Pki, ServerOptions, SystemEntropy, Vault, VaultError};
@@ -107,8 +108,14 @@ pub(crate) fn certificate_names(hostnames: &[String]) -> Vec<String> {
 
 /// What our server certificate is to be like.
 pub(crate) fn server_names(config: &Config) -> (Vec<String>, KeyAlgorithm) {
-    let names: Vec<String> =
+    let mut names: Vec<String> =
         config.http.hostnames.iter().map(|HostName(name)| name.clone()).collect();
+    let listening = [config.http.listen.ip(), config.operator_listen.ip()];
+    for address in listening.into_iter().filter(|address| !address.is_unspecified()) {
+        if !names.contains(&address.to_string()) {
+            names.push(address.to_string());
+        }
+    }
     let algorithm = match config.http.server_key {
         ServerKey::EcP256 => KeyAlgorithm::EcP256,
         ServerKey::Rsa2048 => KeyAlgorithm::Rsa2048,

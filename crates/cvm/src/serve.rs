@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cvm_api::{Api, Limits, Serving, Settings};
-use cvm_core::provisioning::chain_of;
+use cvm_core::error::chain_of;
 use cvm_pki::{Passphrase, files};
 use cvm_store::Stores;
 use serde_json::json;

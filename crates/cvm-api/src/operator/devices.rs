@@ -57,8 +57,19 @@ pub(crate) async fn show(api: &Api, call: &Call) -> Result<Answer, Refused> {
 }
 
 fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDevice, Refused> {
-    let NewDevice { serial_number, token, token_expires, thing_name, policy, profile, attributes } =
-        wire;
+    let NewDevice {
+        serial_number,
+        token,
+        token_expires,
+        thing_name,
+        policy,
+        profile,
+        attributes,
+        roads,
+    } = wire;
+    if roads.is_some_and(|roads| roads != ["vend"]) {
+        return Err(Refused::invalid("roads: this version has [\"vend\"] only"));
+    }
     Ok(provisioning::NewDevice {
         serial_number: parsed("serialNumber", Some(serial_number))?
             .ok_or_else(|| Refused::invalid("serialNumber is missing"))?,

@@ -185,6 +185,7 @@ fn new_device(maybe: Option<String>) -> NewDevice {
         thing_name: maybe.clone(),
         policy: maybe.clone(),
         profile: maybe.clone(),
+        roads: maybe.as_ref().map(|_| Vec::new()),
         attributes: maybe.map(|text| (text.clone(), text)).into_iter().collect(),
     }
 }

@@ -47,7 +47,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "access-denied",
         reason: "token-expired",
         meaning: "The token expired before it obtained anything.",
-        cure: "Register the device with a fresh token; tokens live as long as `token_life` or `--token-expires` says.",
+        cure: "Give the device a new token; tokens live as long as `token_life` or `--token-expires` says.",
     },
     Explanation {
         outcome: "access-denied",
@@ -71,13 +71,13 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "access-denied",
         reason: "device-disabled",
         meaning: "The device is disabled.",
-        cure: "Enable it with `cvm device enable` if it may come back.",
+        cure: "Enable it if it may come back.",
     },
     Explanation {
         outcome: "access-denied",
         reason: "device-deleted",
         meaning: "The device was decommissioned.",
-        cure: "Add it again with `cvm device add --again` if it may come back.",
+        cure: "Register it anew if it may come back.",
     },
     Explanation {
         outcome: "already-issued",
@@ -137,7 +137,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "certificate-inactive",
         reason: "",
         meaning: "The device is disabled.",
-        cure: "Enable it with `cvm device enable` if it may come back.",
+        cure: "Enable it if it may come back.",
     },
     Explanation {
         outcome: "certificate-revoked",

@@ -24,6 +24,7 @@ fn device(state: TokenState) -> Device {
         tokens: vec![token],
         live: Vec::new(),
         sealed: None,
+        contested: None,
         version: 1,
     }
 }

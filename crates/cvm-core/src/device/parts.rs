@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::{CertificateState, Origin};
 use crate::id::{CertificateId, KeyIdentity, TokenMac};
 use crate::key::KeyAlgorithm;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// A way to a first certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,8 +104,14 @@ impl LiveCertificate {
     /// Whether at least a tenth of its life is left; the edge belongs to the time before it.
     #[must_use]
     pub fn has_a_tenth_left(&self, now: Timestamp) -> bool {
-        let left = self.not_after.since(now).0;
-        left.saturating_mul(10) >= self.not_after.since(self.issued_at).0
+        now <= self.last_tenth_at()
+    }
+
+    /// The last second at which a tenth of its life is left.
+    #[must_use]
+    pub fn last_tenth_at(&self) -> Timestamp {
+        let life = self.not_after.since(self.issued_at).0;
+        self.not_after.minus(Span(life.saturating_add(9) / 10))
     }
 }
 

@@ -22,6 +22,7 @@ fn device() -> Device {
         }],
         live: Vec::new(),
         sealed: None,
+        contested: None,
         version: 0,
     }
 }

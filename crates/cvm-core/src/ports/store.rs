@@ -88,6 +88,14 @@ pub enum CertificateChange {
     Insert(Box<CertificateRecord>),
 }
 
+impl CertificateChange {
+    /// The changes that write what ended.
+    #[must_use]
+    pub fn endings(ended: Vec<Ended>, at: Timestamp) -> Vec<Self> {
+        ended.into_iter().map(|ended| Self::End(ended, at)).collect()
+    }
+}
+
 /// What must hold of a key in the commit.
 #[derive(Clone, Copy, Debug)]
 pub enum KeyRule {

@@ -7,7 +7,6 @@ use crate::device::Ended;
 use crate::id::{CertificateId, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::ports::{CertificateChange, Change, CommitError, Holding, KeyRule};
-use crate::registry::endings;
 use crate::time::Timestamp;
 
 /// A certificate that was used by its device.
@@ -30,6 +29,7 @@ impl Provisioning {
         let Some(id) = shown else {
             return (Err(Refusal::CertificateRequired), FollowUp::default());
         };
+        let mut device = None;
         for _ in 0..DECISIONS_MAX {
             trace.restart();
             let holding = match self.ports.store.holding_find(&id).await {
@@ -38,17 +38,15 @@ impl Provisioning {
                 Err(error) => return (Err(Refusal::unavailable(&error)), FollowUp::default()),
             };
             let serial_number = holding.device.serial_number.clone();
-            let key = holding.certificate.key;
+            device = Some(serial_number.clone());
             let done = self.confirm_once(holding, &mut trace).await;
             match done {
-                Ok(true) => {
+                Ok(Some(contested)) => {
                     let mut after = trace.follow_up(serial_number.clone(), "confirmed", "");
-                    // Others may hold an unconfirmed certificate for the same key; also where the
-                    // process ended before it was written last time.
-                    after.proven = Some((key, serial_number.clone(), now));
+                    after.contested = contested.then(|| serial_number.clone());
                     return (Ok(Confirmed { serial_number }), after);
                 }
-                Ok(false) => {}
+                Ok(None) => {}
                 Err(refusal) => {
                     let kind = EventKind::RevokedCertificateUsed;
                     let alarm = (refusal == Refusal::CertificateRevoked).then(|| Event {
@@ -62,11 +60,18 @@ impl Provisioning {
                 }
             }
         }
-        (Err(Refusal::contended()), FollowUp::default())
+        let refusal = Refusal::contended();
+        let noted = device.map(|serial| trace.follow_up(serial, refusal.slug(), ""));
+        (Err(refusal), noted.unwrap_or_default())
     }
 
-    /// One decision on the holding as it was read; `false` where the record moved meanwhile.
-    async fn confirm_once(&self, holding: Holding, trace: &mut Trace<'_>) -> Result<bool, Refusal> {
+    /// One decision on the holding as it was read: whether others have to be told that they lost
+    /// the key, `None` where the record moved meanwhile.
+    async fn confirm_once(
+        &self,
+        holding: Holding,
+        trace: &mut Trace<'_>,
+    ) -> Result<Option<bool>, Refusal> {
         let id = holding.certificate.id;
         let key = holding.certificate.key;
         let (state, mut device, ended) = settle_holding(holding, trace.at);
@@ -76,9 +81,15 @@ impl Provisioning {
         }
         trace.passed(StepName::Certificate, format!("{state} {id}"));
         if state == CertificateState::Current {
-            return Ok(true);
+            return Ok(Some(device.contested.is_some()));
         }
         device.confirm(&id);
+        // Whoever else holds an unconfirmed certificate for the key loses it in this commit; that
+        // is judged at every read, and written once the answer has left or by the sweeper.
+        let claims = self.ports.catalogue.claims_of(&key).await;
+        let claims = claims.map_err(|error| Refusal::unavailable(&error))?;
+        device.contested = claims.iter().any(|it| *it != device.serial_number).then_some(key);
+        let is_contested = device.contested.is_some();
         let event = Event {
             at: trace.at,
             class: EventClass::Change,
@@ -89,7 +100,7 @@ impl Provisioning {
             actor: trace.caller.actor(),
             detail: String::new(),
         };
-        let mut certificates = endings(ended, trace.at);
+        let mut certificates = CertificateChange::endings(ended, trace.at);
         certificates.push(CertificateChange::Confirm(id, trace.at));
         let change = Change {
             device,
@@ -101,11 +112,11 @@ impl Provisioning {
         match self.ports.store.device_commit(change).await {
             Ok(()) => {
                 trace.passed(StepName::Record, "first use: the token is burnt");
-                Ok(true)
+                Ok(Some(is_contested))
             }
             // Who lost the race for the key finds itself refused at the next read.
             Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {
-                Ok(false)
+                Ok(None)
             }
             Err(error @ CommitError::Unavailable(_)) => Err(Refusal::unavailable(&error)),
         }

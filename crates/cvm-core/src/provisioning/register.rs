@@ -92,7 +92,7 @@ pub enum RegisterRefusal {
 
 impl From<StoreError> for RegisterRefusal {
     fn from(error: StoreError) -> Self {
-        Self::Unavailable(super::chain_of(&error))
+        Self::Unavailable(crate::error::chain_of(&error))
     }
 }
 
@@ -116,10 +116,11 @@ impl Provisioning {
         check_attributes(&new.attributes)?;
         let now = self.ports.clock.read().now;
         let (token, mac) = self.token_of(&new, operator);
-        let device = self.device_of(&new, mac, now)?;
+        // What is registered already is compared, not judged by what the configuration has now.
         if let Some(known) = self.ports.store.device_find(&new.serial_number).await? {
-            return self.registered_before(&new, &device, known, token, now);
+            return self.registered_before(&new, mac, known, token, now);
         }
+        let device = self.device_of(&new, mac, now)?;
         if new.token_expires.is_some_and(|expires| expires < now) {
             let what = "tokenExpires is in the past: the token could never be used";
             return Err(RegisterRefusal::Invalid(String::from(what)));
@@ -152,12 +153,12 @@ impl Provisioning {
             Err(CommitError::Conflict | CommitError::KeyOwned) => {
                 // Somebody else registered it at the same moment; perhaps just like this.
                 match self.ports.store.device_find(&new.serial_number).await? {
-                    Some(known) => self.registered_before(&new, &device, known, token, now),
+                    Some(known) => self.registered_before(&new, mac, known, token, now),
                     None => Err(RegisterRefusal::AlreadyExists),
                 }
             }
             Err(error @ CommitError::Unavailable(_)) => {
-                Err(RegisterRefusal::Unavailable(super::chain_of(&error)))
+                Err(RegisterRefusal::Unavailable(crate::error::chain_of(&error)))
             }
         }
     }
@@ -182,20 +183,9 @@ impl Provisioning {
         mac: TokenMac,
         now: Timestamp,
     ) -> Result<Device, RegisterRefusal> {
-        let thing_name = match &new.thing_name {
-            Some(name) => name.clone(),
-            None => ThingName::for_serial(&new.serial_number)?,
-        };
-        let profile_name = match &new.profile {
-            Some(name) => name.clone(),
-            None => Profiles::DEFAULT.parse()?,
-        };
+        let Names { thing_name, policy, profile: profile_name } = Names::of(new)?;
         let Some(profile) = self.profiles.find(&profile_name) else {
             return Err(RegisterRefusal::UnknownProfile(profile_name));
-        };
-        let policy = match &new.policy {
-            Some(name) => name.clone(),
-            None => DEFAULT_POLICY.parse()?,
         };
         let expires = new.token_expires.unwrap_or_else(|| now.plus(profile.token_life));
         let token = TokenRecord { generation: 1, mac, expires, state: TokenState::Unused };
@@ -212,6 +202,7 @@ impl Provisioning {
             tokens: vec![token],
             live: Vec::new(),
             sealed: None,
+            contested: None,
             version: 0,
         })
     }
@@ -220,7 +211,7 @@ impl Provisioning {
     fn registered_before(
         &self,
         new: &NewDevice,
-        asked: &Device,
+        mac: TokenMac,
         mut known: Device,
         token: Option<Token>,
         now: Timestamp,
@@ -229,17 +220,18 @@ impl Provisioning {
             return Err(RegisterRefusal::DeviceDeleted);
         }
         let macs = known.tokens.iter().map(|token| &token.mac);
-        let slot = asked.newest_token().and_then(|t| slot_of(&t.mac, macs, &*self.ports.entropy));
+        let slot = slot_of(&mac, macs, &*self.ports.entropy);
+        let names = Names::of(new)?;
         let is_same_token = slot.is_some();
         let is_same_expiry = new.token_expires.is_none_or(|expires| {
             slot.and_then(|slot| known.tokens.get(slot)).is_some_and(|t| t.expires == expires)
         });
         let is_same = is_same_token
             && is_same_expiry
-            && known.thing_name == asked.thing_name
-            && known.policy == asked.policy
-            && known.profile == asked.profile
-            && known.attributes == asked.attributes;
+            && known.thing_name == names.thing_name
+            && known.policy == names.policy
+            && known.profile == names.profile
+            && known.attributes == new.attributes;
         let is_late = token.is_some() && now > known.created_at.plus(TOKEN_REPEATABLE);
         if !is_same || is_late {
             return Err(RegisterRefusal::AlreadyExists);
@@ -247,6 +239,29 @@ impl Provisioning {
         // Nothing is written here: what settling ended is judged again at every read.
         let _ended = known.settle(now);
         Ok(Registered { device: known, token, is_new: false })
+    }
+}
+
+/// The names that a new device asks for, each its default where it asks for none.
+struct Names {
+    thing_name: ThingName,
+    policy: Name,
+    profile: Name,
+}
+
+impl Names {
+    fn of(new: &NewDevice) -> Result<Self, IdError> {
+        let thing_name = match &new.thing_name {
+            Some(name) => name.clone(),
+            None => ThingName::for_serial(&new.serial_number)?,
+        };
+        let or_default = |name: &Option<Name>, default: &str| match name {
+            Some(name) => Ok(name.clone()),
+            None => default.parse(),
+        };
+        let policy = or_default(&new.policy, DEFAULT_POLICY)?;
+        let profile = or_default(&new.profile, Profiles::DEFAULT)?;
+        Ok(Self { thing_name, policy, profile })
     }
 }
 

@@ -3,119 +3,135 @@
 //! No decision waits for it: everything it writes is also judged at the read. It keeps secrets and
 //! live certificates from lying in the store longer than they may be used.
 
-use super::{Provisioning, chain_of};
+use super::Provisioning;
 use crate::device::{Device, Ended};
+use crate::error::chain_of;
 use crate::id::{KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::operator::Actor;
-use crate::ports::{Change, CommitError, Ports, StoreError};
-use crate::registry::endings;
+use crate::ports::{CertificateChange, Change, CommitError, StoreError};
 use crate::time::Timestamp;
 
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// How many devices were written.
+    pub devices: usize,
+    /// What could not be done; it is tried again at the next sweep.
+    pub failures: Vec<String>,
+}
+
 impl Provisioning {
-    /// Does every timer that is due, and returns how many devices it wrote.
-    ///
-    /// # Errors
-    /// [`StoreError`]; what was not done is done at the next sweep.
-    pub async fn sweep(&self) -> Result<usize, StoreError> {
+    /// Does every timer that is due. One device that cannot be read or written holds up no other.
+    pub async fn sweep(&self) -> Swept {
+        let mut swept = Swept::default();
         let reading = self.ports.clock.read();
         // A clock that is not to be trusted destroys nothing.
         if !reading.is_trusted {
-            return Ok(0);
+            return swept;
         }
-        let mut written = 0;
         loop {
-            let due = self.ports.catalogue.due_devices(reading.now).await?;
-            let mut moved = 0;
+            let due = match self.ports.catalogue.due_devices(reading.now).await {
+                Ok(due) => due,
+                Err(error) => {
+                    swept.failures.push(chain_of(&error));
+                    return swept;
+                }
+            };
+            let before = swept.devices;
             for serial in &due {
-                moved += usize::from(sweep_device(&self.ports, serial, reading.now).await?);
+                match self.sweep_device(serial, reading.now).await {
+                    Ok(is_written) => swept.devices += usize::from(is_written),
+                    Err(error) => swept.failures.push(format!("{serial}: {}", chain_of(&error))),
+                }
             }
-            written += moved;
-            // A device that moved meanwhile is looked at again; one that cannot be is left.
-            if moved == 0 {
-                return Ok(written);
+            // What is left is not to be had now: it moved, or it failed.
+            if swept.devices == before {
+                return swept;
             }
+        }
+    }
+
+    /// Writes what is due of one device: a sealed key whose time is over, and the losers of a key
+    /// that it has proven. `false` where nothing is, or the record moved meanwhile.
+    pub(super) async fn sweep_device(
+        &self,
+        serial: &SerialNumber,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(mut device) = self.ports.store.device_find(serial).await? else {
+            return Ok(false);
+        };
+        if device.due_at().is_none_or(|due| due > now) {
+            return Ok(false);
+        }
+        if let Some(key) = device.contested.take() {
+            for loser in self.ports.catalogue.claims_of(&key).await? {
+                if loser != *serial {
+                    self.end_loser(&loser, &key, now).await?;
+                }
+            }
+        }
+        let had_sealed_key = device.sealed.is_some();
+        let ended = device.settle(now);
+        let is_destroyed = had_sealed_key && device.sealed.is_none();
+        let events = is_destroyed.then(|| event(&device, now, EventKind::PrivateKeyDestroyed));
+        self.write(device, ended, events, now).await
+    }
+
+    /// Ends what `serial` holds for a key that another device has proven.
+    async fn end_loser(
+        &self,
+        serial: &SerialNumber,
+        key: &KeyIdentity,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(mut device) = self.ports.store.device_find(serial).await? else {
+            return Ok(false);
+        };
+        let mut ended = device.settle(now);
+        let lost = device.lose_key(key);
+        let Some(first) = lost.first().copied() else { return Ok(false) };
+        ended.extend(lost);
+        let event = event(&device, now, EventKind::CertificateKeyLost);
+        let event = Event { certificate: Some(first.id), ..event };
+        self.write(device, ended, Some(event), now).await
+    }
+
+    /// Writes what was swept; `false` where the record moved meanwhile.
+    async fn write(
+        &self,
+        device: Device,
+        ended: Vec<Ended>,
+        event: Option<Event>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let change = Change {
+            device,
+            certificates: CertificateChange::endings(ended, now),
+            key: None,
+            thing: None,
+            events: event.into_iter().collect(),
+        };
+        match self.ports.store.device_commit(change).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {
+                Ok(false)
+            }
+            Err(CommitError::Unavailable(error)) => Err(StoreError::Unavailable(error)),
         }
     }
 }
 
-async fn sweep_device(
-    ports: &Ports,
-    serial: &SerialNumber,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let Some(mut device) = ports.store.device_find(serial).await? else { return Ok(false) };
-    if device.due_at().is_none_or(|due| due > now) {
-        return Ok(false);
-    }
-    let ended = device.settle(now);
-    let event = event(&device, now, EventClass::Change, EventKind::PrivateKeyDestroyed);
-    write(ports, device, ended, event).await
-}
-
-/// Ends what other devices hold for `key`, now that `owner` has proven possession of it. Returns
-/// what could not be done, for the log; it is judged at the read all the same.
-pub(super) async fn end_losers(
-    ports: &Ports,
-    key: &KeyIdentity,
-    owner: &SerialNumber,
-    now: Timestamp,
-) -> Vec<String> {
-    let claims = match ports.catalogue.claims_of(key).await {
-        Ok(claims) => claims,
-        Err(error) => return vec![chain_of(&error)],
-    };
-    let mut failures = Vec::new();
-    for serial in claims.iter().filter(|serial| *serial != owner) {
-        if let Err(error) = end_loser(ports, serial, key, now).await {
-            failures.push(chain_of(&error));
-        }
-    }
-    failures
-}
-
-async fn end_loser(
-    ports: &Ports,
-    serial: &SerialNumber,
-    key: &KeyIdentity,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let Some(mut device) = ports.store.device_find(serial).await? else { return Ok(false) };
-    let mut ended = device.settle(now);
-    let lost = device.lose_key(key);
-    let Some(first) = lost.first().copied() else { return Ok(false) };
-    ended.extend(lost);
-    let event = event(&device, now, EventClass::Change, EventKind::CertificateKeyLost);
-    write(ports, device, ended, Event { certificate: Some(first.id), ..event }).await
-}
-
-fn event(device: &Device, now: Timestamp, class: EventClass, kind: EventKind) -> Event {
+fn event(device: &Device, now: Timestamp, kind: EventKind) -> Event {
     Event {
         at: now,
-        class,
+        class: EventClass::Change,
         kind,
         serial_number: Some(device.serial_number.clone()),
         certificate: None,
         attempt: None,
         actor: Actor::Server,
         detail: String::new(),
-    }
-}
-
-/// Writes what was swept; `false` where the record moved meanwhile.
-async fn write(
-    ports: &Ports,
-    device: Device,
-    ended: Vec<Ended>,
-    event: Event,
-) -> Result<bool, StoreError> {
-    let certificates = endings(ended, event.at);
-    let change = Change { device, certificates, key: None, thing: None, events: vec![event] };
-    match ports.store.device_commit(change).await {
-        Ok(()) => Ok(true),
-        Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {
-            Ok(false)
-        }
-        Err(CommitError::Unavailable(error)) => Err(StoreError::Unavailable(error)),
     }
 }

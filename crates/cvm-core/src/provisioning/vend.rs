@@ -14,7 +14,7 @@ use crate::attempt::{Act, StepName};
 use crate::certificate::CertificateRecord;
 use crate::decision::{self, Admission, Asked, Decision, Denial};
 use crate::device::{Binding, Device, Ended, TokenState};
-use crate::id::SerialNumber;
+use crate::id::{CertificateId, SerialNumber};
 use crate::journal::EventKind;
 use crate::key::{KeyAlgorithm, PrivateKey};
 use crate::ports::{CarryOutError, Chain, ClockReading, IssueOrder};
@@ -66,6 +66,8 @@ struct Settled<'a> {
     ended: Vec<Ended>,
     slot: usize,
     profile: &'a Profile,
+    /// The row of what the token obtained, of the same moment as the record.
+    held: Option<CertificateRecord>,
 }
 
 impl Provisioning {
@@ -100,9 +102,17 @@ impl Provisioning {
                 Ok(Outcome::Moved) => {}
                 Ok(Outcome::Answered(vended)) => {
                     let outcome = if vended.is_new { "issued" } else { "answered-again" };
-                    return (Ok(*vended), trace.follow_up(vending.serial, outcome, ""));
+                    // What changed something is in the journal already, in its own commit.
+                    if !vended.is_new && vended.private_key.is_none() {
+                        after.events.push(trace.decision(&vending.serial, outcome));
+                    }
+                    let noted = trace.follow_up(vending.serial, outcome, "");
+                    return (Ok(*vended), FollowUp { attempt: noted.attempt, ..after });
                 }
                 Err(refusal) => {
+                    if vending.has_spent && after.events.is_empty() && refusal.is_decision() {
+                        after.events.push(trace.decision(&vending.serial, refusal.slug()));
+                    }
                     let noted = trace.follow_up(vending.serial, refusal.slug(), refusal.reason());
                     return (Err(refusal), FollowUp { attempt: noted.attempt, ..after });
                 }
@@ -154,12 +164,15 @@ impl Provisioning {
                 self.check_key(vending, profile, trace)?;
             }
         }
-        let mut settled = Settled { device, ended, slot, profile };
-        match self.decide(vending, &mut settled).await? {
+        let mut settled = Settled { device, ended, slot, profile, held: None };
+        let Some(decision) = self.decide(vending, &mut settled).await? else {
+            return Ok(Outcome::Moved);
+        };
+        match decision {
             Decision::Issue => self.issue(vending, settled, trace).await,
             Decision::Answer(id) => {
                 trace.passed(StepName::Decision, "the same key: the same certificate");
-                self.answer(&id, None).await
+                self.answer(&id, settled).await
             }
             Decision::ReplayKey(id) => self.replay(vending, settled, &id, trace).await,
             Decision::AnotherKey { bound } => {
@@ -176,23 +189,28 @@ impl Provisioning {
         }
     }
 
-    /// Decides; where the token is bound to a key, asks first whether another device has proven
-    /// that key, which takes it from this one.
+    /// Decides; where the token is bound to a key, looks first at what it obtained and whether
+    /// another device has proven that key, which takes it from this one. `None` where the record
+    /// moved meanwhile.
     async fn decide(
         &self,
         vending: &Vending<'_>,
         settled: &mut Settled<'_>,
-    ) -> Result<Decision, Refusal> {
-        if let Some(Binding { key, .. }) = bound_key(&settled.device, settled.slot) {
-            let owner = self.ports.store.key_owner(&key).await;
-            let owner = owner.map_err(|error| Refusal::unavailable(&error))?;
-            if owner.is_some_and(|owner| owner != vending.serial) {
+    ) -> Result<Option<Decision>, Refusal> {
+        if let Some((Binding { key, .. }, obtained)) = bound_key(&settled.device, settled.slot) {
+            let held = self.ports.store.holding_find(&obtained).await;
+            let held = held.map_err(|error| Refusal::unavailable(&error))?;
+            let Some(held) = held.filter(|it| it.device.version == settled.device.version) else {
+                return Ok(None);
+            };
+            if held.key_owner.is_some_and(|owner| owner != vending.serial) {
                 settled.ended.extend(settled.device.lose_key(&key));
             }
+            settled.held = Some(held.certificate);
         }
         let asked = vending.asked();
         let Settled { device, slot, profile, .. } = &*settled;
-        Ok(decision::decide(device, *slot, asked, profile, vending.reading.now))
+        Ok(Some(decision::decide(device, *slot, asked, profile, vending.reading.now)))
     }
 
     fn spend_once(&self, vending: &mut Vending<'_>, trace: &mut Trace<'_>) -> Result<(), Refusal> {
@@ -215,7 +233,7 @@ impl Provisioning {
         self.require_trusted_clock(vending.reading).inspect_err(|_| {
             trace.refused(StepName::Clock, "the server's clock is not to be trusted");
         })?;
-        let Settled { device, ended, slot, profile } = settled;
+        let Settled { device, ended, slot, profile, .. } = settled;
         let made = self.key_of(vending).await?;
         if self.ports.issuer.owns_key(&made.identity) {
             trace.refused(StepName::Record, "the key is one of the server's own");
@@ -275,10 +293,10 @@ fn admit(
     }
 }
 
-/// The key that the token in `slot` is bound to, where it obtained something nobody has used yet.
-fn bound_key(device: &Device, slot: usize) -> Option<Binding> {
+/// The key that the token in `slot` is bound to and what it obtained, where nobody has used that.
+fn bound_key(device: &Device, slot: usize) -> Option<(Binding, CertificateId)> {
     match device.tokens.get(slot).map(|token| &token.state) {
-        Some(TokenState::Used { bound, .. }) => *bound,
+        Some(TokenState::Used { bound, obtained, .. }) => bound.map(|bound| (bound, *obtained)),
         Some(
             TokenState::BurntByConfirmation
             | TokenState::BurntByOperator

@@ -116,6 +116,32 @@ fn devices_are_added_listed_and_shown() {
 }
 
 #[test]
+fn a_token_file_survives_a_failure_and_is_used_again() {
+    let environment = Environment::start(&[]).unwrap();
+    let token = environment.scratch().join("token");
+    let wrong = ["device", "add", "SN-1", "--token-out", "token", "--attribute", "no equals sign"];
+    assert_eq!(environment.run(&wrong).unwrap().0, 2);
+    assert!(!token.exists(), "nothing is written for a command that cannot be");
+    let refused = ["device", "add", "SN-1", "--token-out", "token", "--policy", "nope"];
+    assert_eq!(environment.run(&refused).unwrap().0, 1);
+    let written = std::fs::read_to_string(&token).unwrap();
+    for _ in 0..2 {
+        environment.succeed(&["device", "add", "SN-1", "--token-out", "token"]).unwrap();
+        assert_eq!(std::fs::read_to_string(&token).unwrap(), written);
+    }
+    let csr = Key::new().unwrap().csr().unwrap();
+    assert_eq!(environment.vend("SN-1", written.trim(), &csr).unwrap().status, 201);
+}
+
+#[test]
+fn operators_commands_reach_a_listener_on_any_address() {
+    for listen in ["127.0.0.2:0", "0.0.0.0:0", "[::1]:0"] {
+        let environment = Environment::start(&[("operator.listen", listen)]).unwrap();
+        environment.succeed(&["device", "add", "SN-1"]).unwrap();
+    }
+}
+
+#[test]
 fn refusals_of_an_operators_command_are_told_with_exit_1() {
     let environment = Environment::start(&[]).unwrap();
     environment.succeed(&["device", "add", "SN-1"]).unwrap();
@@ -214,7 +240,8 @@ fn explain_tells_of_serial_numbers_that_nobody_registered() {
     let csr = Key::new().unwrap().csr().unwrap();
     let refused = environment.vend("SN-mistyped", "whatever token it has", &csr).unwrap();
     for what in ["SN-mistyped", &refused.text("attempt")] {
-        let told = environment.succeed(&["explain", what]).unwrap();
+        let (code, told, stderr) = environment.run(&["explain", what]).unwrap();
+        assert_eq!(code, 1, "{stderr}");
         assert!(
             told.contains("not registered") && told.contains("127.0.0.1 asked 1 time"),
             "{told}"

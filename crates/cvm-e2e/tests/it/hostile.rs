@@ -195,11 +195,14 @@ fn certificate_requests_of_every_bad_kind() {
 fn a_csr_with_thousands_of_attributes_is_refused_quickly() {
     let environment = Environment::start(&[]).unwrap();
     let token = environment.device_add("SN-1").unwrap();
-    let csr = many_attributes(900);
-    let began = Instant::now();
-    let answer = environment.vend("SN-1", &token, &csr).unwrap();
-    assert_eq!((answer.status, answer.slug().as_str()), (400, "invalid-csr"), "{answer:?}");
-    assert!(began.elapsed() < Duration::from_secs(20));
+    for count in [900, 3_000] {
+        let csr = many_attributes(count);
+        let began = Instant::now();
+        let answer = environment.vend("SN-1", &token, &csr).unwrap();
+        let said = (answer.status, answer.slug());
+        assert_eq!(said, (400, String::from("invalid-csr")), "{count}: {answer:?}");
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
     assert_alive(&environment);
 }
 

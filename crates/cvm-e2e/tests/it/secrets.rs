@@ -36,9 +36,31 @@ fn files_below(directory: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-/// The middle of a PEM, on one line of which a search cannot miss it.
+/// A line of a PEM, which a search for text cannot miss.
 fn pem_line(pem: &str) -> String {
     pem.lines().nth(1).unwrap().to_owned()
+}
+
+/// The private scalar of a P-256 key in PKCS #8, as bytes: 32 octets behind `02 01 01 04 20`.
+fn scalar(pem: &str) -> Vec<u8> {
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<u8> = body.bytes().filter(|c| *c != b'=').map(digit).collect();
+    let mut der = Vec::new();
+    for four in digits.chunks(4) {
+        let bits = four.iter().fold(0_u32, |sum, six| (sum << 6) | u32::from(*six));
+        let bits = bits << (6 * (4 - four.len()));
+        der.extend(bits.to_be_bytes()[1..four.len()].iter());
+    }
+    let mark = [0x02, 0x01, 0x01, 0x04, 0x20];
+    let at = der.windows(mark.len()).position(|window| window == mark).unwrap() + mark.len();
+    der[at..at + 32].to_vec()
 }
 
 const PASSPHRASE: &str = "a passphrase of the test run";
@@ -48,6 +70,7 @@ const BROUGHT: &str = "token-that-the-operator-brings";
 struct Run {
     environment: Environment,
     secrets: Vec<String>,
+    private_keys: Vec<Vec<u8>>,
     outputs: String,
     answers: Vec<Response>,
 }
@@ -66,7 +89,7 @@ impl Run {
         environment.serve_with(&["--passphrase-file", file]).unwrap();
         let admin = environment.admin_token().unwrap();
         let secrets = vec![PASSPHRASE.to_owned(), BROUGHT.to_owned(), admin];
-        Self { environment, secrets, outputs, answers: Vec::new() }
+        Self { environment, secrets, private_keys: Vec::new(), outputs, answers: Vec::new() }
     }
 
     /// Registers `SN-2` with a token on standard input.
@@ -86,6 +109,7 @@ impl Run {
     fn vend(&mut self, token: &str) {
         let key = Key::new().unwrap();
         self.secrets.push(pem_line(&key.pem()));
+        self.private_keys.push(scalar(&key.pem()));
         let first = self.environment.vend("SN-1", token, &key.csr().unwrap()).unwrap();
         assert_eq!(first.status, 201);
         let other = Key::new().unwrap().csr().unwrap();
@@ -95,6 +119,7 @@ impl Run {
         let made = devices.request("POST", "/v1/certificates", &[], Some(&body)).unwrap();
         assert_eq!(made.status, 201, "{made:?}");
         self.secrets.push(pem_line(&made.text("privateKey")));
+        self.private_keys.push(scalar(&made.text("privateKey")));
         let chain = format!("{}{}", first.text("certificate"), first.text("chain"));
         let root = self.environment.root_ca().unwrap();
         let http = self.environment.ready("http");
@@ -186,6 +211,11 @@ fn no_secret_of_a_whole_run_is_found_anywhere() {
             for form in forms(secret) {
                 assert!(!contains(bytes, &form), "{} … is in {place}", &secret[..6]);
             }
+        }
+    }
+    for (place, bytes) in while_it_runs.iter().chain(&run.places()) {
+        for key in &run.private_keys {
+            assert!(!contains(bytes, key), "a private key is in {place}");
         }
     }
     // The search finds what is there.

@@ -33,7 +33,7 @@ fn verify(
 fn every_leaf_is_a_client_under_the_root_and_under_its_ca_alone() {
     let home = Home::new();
     let (root, ca) = (der(&home.created.root_pem), der(&home.created.devices_ca_pem));
-    assert_eq!(home.issuer.client_anchors(), [ca.to_vec()]);
+    assert_eq!(home.issuer.ca_certificates(), [ca.to_vec()]);
     for (name, leaf) in home.leaf_of_each_kind() {
         let between = [ca.clone()];
         verify(&leaf.der, &root, &between, KeyUsage::client_auth(), NOW).expect(name);

@@ -48,6 +48,7 @@ pub fn device(name: &str) -> Device {
         tokens: Vec::new(),
         live: Vec::new(),
         sealed: None,
+        contested: None,
         version: 0,
     }
 }

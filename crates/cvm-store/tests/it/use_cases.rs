@@ -156,7 +156,64 @@ async fn the_loser_is_refused_even_where_nobody_wrote_that_it_lost() {
     let serial: SerialNumber = "SN-1".parse().unwrap();
     let shown = world.provisioning.device_show(&serial).await.unwrap().unwrap();
     assert_eq!(shown.certificates[0].state, CertificateState::Revoked);
+    // The winner's record remembers it, and the sweeper writes it.
+    assert_eq!(world.provisioning.sweep().await.devices, 1);
+    assert_eq!(world.stored_state(lost).await, CertificateState::Revoked);
+    assert_eq!(world.provisioning.sweep().await.devices, 0);
     world.issued("SN-1", "another").await;
+}
+
+#[tokio::test]
+async fn the_fifth_replay_destroys_the_sealed_key_in_its_commit() {
+    let world = World::new().await;
+    world.register("SN-1").await;
+    let serial: SerialNumber = "SN-1".parse().unwrap();
+    for replay in 0..=5 {
+        let vended = world.vend("SN-1", Ask::ServerKey(KeyAlgorithm::EcP256)).await.unwrap();
+        assert_eq!((vended.is_new, vended.private_key.is_some()), (replay == 0, true));
+        let stored = world.ports.store.device_find(&serial).await.unwrap().unwrap();
+        assert_eq!(stored.sealed.is_some(), replay < 5, "after replay {replay}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_tenth_of_a_short_life_destroys_the_sealed_key() {
+    let profile = Profile { server_keys: true, lifetime: Span(600), ..Profile::default() };
+    let world = World::with(profile, "1000000/1m").await;
+    world.register("SN-1").await;
+    world.vend("SN-1", Ask::ServerKey(KeyAlgorithm::EcP256)).await.unwrap();
+    world.clock.set(NOW.plus(Span(540)));
+    assert_eq!(world.provisioning.sweep().await.devices, 0);
+    world.clock.set(NOW.plus(Span(541)));
+    assert_eq!(world.provisioning.sweep().await.devices, 1);
+}
+
+#[tokio::test]
+async fn every_decision_on_a_valid_token_is_journalled_and_no_stranger_buys_a_row() {
+    let world = World::with(Profile::default(), "6/1h").await;
+    world.register("SN-1").await;
+    let decided = async |ask: Ask| {
+        let before = world.kinds().await.len();
+        drop(world.vend("SN-1", ask).await);
+        world.kinds().await.split_off(before)
+    };
+    assert_eq!(decided(Ask::Csr(test_bad_csr("K"))).await, ["request-decided"]);
+    assert_eq!(decided(Ask::Csr("no CSR".into())).await, ["request-decided"]);
+    assert_eq!(decided(Ask::ServerKey(KeyAlgorithm::EcP256)).await, ["request-decided"]);
+    assert_eq!(decided(Ask::Csr(test_csr("the server's"))).await, ["request-decided"]);
+    assert_eq!(decided(Ask::Csr(test_csr("K"))).await, ["certificate-issued"]);
+    assert_eq!(decided(Ask::Csr(test_csr("K"))).await, ["request-decided"], "answered again");
+    assert_eq!(decided(Ask::Csr(test_csr("K"))).await, ["request-slowed-down"]);
+    assert_eq!(decided(Ask::Csr(test_csr("K"))).await, Vec::<String>::new(), "once a minute");
+    let before = world.kinds().await.len();
+    for serial in ["SN-1", "SN-9"] {
+        let stranger = Token::unchecked(Zeroizing::new(String::from("nobody's token at all")));
+        let ask = Ask::Csr(test_csr("K"));
+        let request = VendRequest { serial_number: serial.into(), token: stranger, ask };
+        let (_, follow_up) = world.provisioning.vend(request, &caller()).await;
+        world.provisioning.follow(follow_up).await;
+    }
+    assert_eq!(world.kinds().await.len(), before);
 }
 
 #[tokio::test]
@@ -166,16 +223,16 @@ async fn the_sweeper_destroys_a_sealed_key_whose_time_is_over() {
     let serial: SerialNumber = "SN-1".parse().unwrap();
     world.vend("SN-1", Ask::ServerKey(KeyAlgorithm::EcP256)).await.unwrap();
     world.clock.set(NOW.plus(Span(900)));
-    assert_eq!(world.provisioning.sweep().await.unwrap(), 0);
+    assert_eq!(world.provisioning.sweep().await.devices, 0);
     world.clock.set(NOW.plus(Span(901)));
     world.clock.trust(false);
-    assert_eq!(world.provisioning.sweep().await.unwrap(), 0, "a wrong clock destroys nothing");
+    assert_eq!(world.provisioning.sweep().await.devices, 0, "a wrong clock destroys nothing");
     world.clock.trust(true);
     let stored = async || world.ports.store.device_find(&serial).await.unwrap().unwrap();
     assert!(stored().await.sealed.is_some());
-    assert_eq!(world.provisioning.sweep().await.unwrap(), 1);
+    assert_eq!(world.provisioning.sweep().await.devices, 1);
     assert!(stored().await.sealed.is_none());
-    assert_eq!(world.provisioning.sweep().await.unwrap(), 0);
+    assert_eq!(world.provisioning.sweep().await.devices, 0);
     assert_eq!(world.kinds().await.last().unwrap(), "private-key-destroyed");
 }
 

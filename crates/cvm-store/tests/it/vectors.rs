@@ -26,20 +26,25 @@ use cvm_store::Stores;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+/// How many traces of our own file are within what this version has: it may only grow.
+const DUE_OF_OURS: usize = 69;
+
 /// Second 0 of every trace.
 const START: i64 = 1_800_000_000;
 
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "the file to run is named by the environment")]
 async fn vectors() {
-    let text = match std::env::var("CVM_VECTORS") {
-        Ok(path) => std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}")),
-        Err(_) => String::from(include_str!("../vectors/vending.jsonl")),
+    let named = std::env::var("CVM_VECTORS").ok();
+    let text = match &named {
+        Some(path) => std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}")),
+        None => String::from(include_str!("../vectors/vending.jsonl")),
     };
     let traces = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let traces: Vec<Value> = traces.filter(|trace| trace.get("steps").is_some()).collect();
     let due: Vec<&Value> = traces.iter().filter(|trace| is_due(trace)).collect();
-    assert!(!due.is_empty(), "none of the traces is within what this version has");
+    let least = if named.is_some() { 1 } else { DUE_OF_OURS };
+    assert!(due.len() >= least, "{} traces are within what this version has", due.len());
     let mut failures = Vec::new();
     for trace in &due {
         for (store, stores, _directory) in stores() {
@@ -141,7 +146,8 @@ impl World {
                 Answer { status: 200, ..Answer::default() }
             }
             "sweep" => {
-                self.provisioning.sweep().await.unwrap();
+                let swept = self.provisioning.sweep().await;
+                assert!(swept.failures.is_empty(), "{swept:?}");
                 Answer { status: 200, ..Answer::default() }
             }
             act => panic!("{act}"),
@@ -190,7 +196,7 @@ impl World {
         let (result, follow_up) = self.provisioning.vend(request, &caller()).await;
         let followed = self.provisioning.follow(follow_up).await;
         assert!(followed.failures.is_empty(), "{followed:?}");
-        let answer = Answer { alarm: followed.alarms > 0, ..Answer::default() };
+        let answer = Answer { alarm: followed.alarms_asked > 0, ..Answer::default() };
         match result {
             Ok(vended) => {
                 let row = self.ports.store.holding_find(&vended.certificate.id).await.unwrap();
@@ -216,7 +222,7 @@ impl World {
         let id = self.labels[step["certificate"].as_str().unwrap()];
         let (result, follow_up) = self.provisioning.confirm(Some(id), &caller()).await;
         let followed = self.provisioning.follow(follow_up).await;
-        let answer = Answer { alarm: followed.alarms > 0, ..Answer::default() };
+        let answer = Answer { alarm: followed.alarms_asked > 0, ..Answer::default() };
         match result {
             Ok(_) => Answer { status: done, ..answer },
             Err(refusal) => {

@@ -13,19 +13,20 @@ use crate::{environment, output};
 /// Reads the configuration as `serve` would.
 pub(crate) fn load(file: Option<&Path>, layout: &Layout) -> Result<Loaded, Failure> {
     let path: PathBuf = file.map_or_else(|| layout.config(), Path::to_owned);
-    crate::config::load(&path, file.is_some(), environment::variables()).map_err(
-        |error| match error {
-            ConfigError::File { path, source } => {
-                let what = format!("reading {}: {source}", path.display());
-                Failure::new(Exit::Configuration, what)
-            }
-            ConfigError::Faults(faults) => {
-                let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
-                let what = format!("{} has {} fault(s)", path.display(), faults.len());
-                Failure::new(Exit::Configuration, format!("{what}\n{}", lines.join("\n")))
-            }
-        },
-    )
+    crate::config::load(&path, file.is_some(), environment::variables())
+        .map_err(|error| failure(&path, &error))
+}
+
+/// The failure of a configuration that cannot be run with.
+pub(crate) fn failure(path: &Path, error: &ConfigError) -> Failure {
+    let what = match error {
+        ConfigError::File { path, source } => format!("reading {}: {source}", path.display()),
+        ConfigError::Faults(faults) => {
+            let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
+            format!("{} has {} fault(s)\n{}", path.display(), faults.len(), lines.join("\n"))
+        }
+    };
+    Failure::new(Exit::Configuration, what)
 }
 
 /// Names every fault, or says that there is none.

@@ -118,9 +118,8 @@ fn prepare(layout: &Layout) -> Result<config::Config, Failure> {
     let variables = environment::variables()
         .filter(|(name, _)| !CONFIG.iter().any(|(forced, _)| forced == name))
         .chain(forced);
-    let loaded = config::load(&layout.config(), true, variables).map_err(|error| {
-        Failure::new(Exit::Configuration, format!("{error:?}")).cure("see `cvm config check`")
-    })?;
+    let loaded = config::load(&layout.config(), true, variables)
+        .map_err(|error| super::config::failure(&layout.config(), &error))?;
     Ok(loaded.config)
 }
 

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::remote;
 use crate::cli::{DeviceAdd, ListArgs, Output, ServerArgs};
+use crate::data_dir::read_secret;
 use crate::failure::{Done, Exit, Failure};
 use crate::output;
 use crate::serve::clock::system_now;
@@ -23,25 +24,28 @@ const SENDS_MAX: u32 = 4;
 /// Registers a device with a token that is made here, and prints it once.
 pub(crate) fn add(args: &DeviceAdd) -> Done {
     let client = remote::connect(&args.server)?;
-    let token = token(args)?;
-    let secret = SecretText::new(Zeroizing::new(token.expose().to_owned()));
-    // The token is safe where it was told to go before anybody else knows of it.
-    if let Some(path) = &args.token_out {
-        let line = Zeroizing::new(format!("{}\n", token.expose()));
-        cvm_pki::files::write_new(path, line.as_bytes())
-            .map_err(|error| Failure::file("writing the token to", path, &error))?;
-    }
-    let new = NewDevice {
+    let mut new = NewDevice {
         serial_number: args.serial.clone(),
-        token: Some(secret.clone()),
+        token: None,
         token_expires: args.token_expires.as_deref().map(expiry).transpose()?,
         thing_name: args.thing_name.clone(),
         policy: args.policy.clone(),
         profile: args.profile.clone(),
         attributes: args.attribute.iter().map(|text| attribute(text)).collect::<Result<_, _>>()?,
+        roads: None,
     };
-    let mut device = send(&client, &new)?;
-    if args.token_out.is_none() && !args.token_stdin {
+    let token = token(args)?;
+    let secret = SecretText::new(Zeroizing::new(token.expose().to_owned()));
+    new.token = Some(secret.clone());
+    let is_shown = args.token_out.is_none() && !args.token_stdin;
+    let mut device = send(&client, &new).map_err(|(failure, is_unknown)| {
+        // Whatever became of the request: with this token the device gets its certificate.
+        if is_shown && is_unknown {
+            output::note(format!("The token, if the device was registered: {}", secret.expose()));
+        }
+        failure
+    })?;
+    if is_shown {
         device.token = Some(secret);
     }
     output::result(args.server.output.output, &device, |device| {
@@ -57,33 +61,53 @@ pub(crate) fn add(args: &DeviceAdd) -> Done {
     })
 }
 
+/// The token to register: from standard input, or made here. Where it is to go into a file it is
+/// safe there before anybody else knows of it; one that is there already is used again, so that the
+/// same command can be run again after any failure.
 fn token(args: &DeviceAdd) -> Result<Token, Failure> {
-    if !args.token_stdin {
-        return Ok(Token::generate(&SystemEntropy));
+    let there = args.token_out.as_deref().filter(|path| path.exists());
+    let token = match (args.token_stdin, there) {
+        (true, _) => {
+            let mut line = Zeroizing::new(String::new());
+            std::io::stdin().read_line(&mut line).map_err(|error| {
+                Failure::new(Exit::Failed, format!("reading the token: {error}"))
+            })?;
+            brought(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))?
+        }
+        (false, Some(path)) => {
+            output::note(format!("The token that is in {} is used again.", path.display()));
+            brought(read_secret(path)?)?
+        }
+        (false, None) => Token::generate(&SystemEntropy),
+    };
+    if let (Some(path), None) = (&args.token_out, there) {
+        let line = Zeroizing::new(format!("{}\n", token.expose()));
+        cvm_pki::files::write_new(path, line.as_bytes())
+            .map_err(|error| Failure::file("writing the token to", path, &error))?;
     }
-    let mut line = Zeroizing::new(String::new());
-    std::io::stdin()
-        .read_line(&mut line)
-        .map_err(|error| Failure::new(Exit::Failed, format!("reading the token: {error}")))?;
-    let text = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
+    Ok(token)
+}
+
+fn brought(text: Zeroizing<String>) -> Result<Token, Failure> {
     Token::brought(text).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }
 
-fn send(client: &Client, new: &NewDevice) -> Result<Device, Failure> {
+/// Sends the registration, again where no answer came; the failure says whether it is unknown what
+/// became of it.
+fn send(client: &Client, new: &NewDevice) -> Result<Device, (Failure, bool)> {
     let mut last = None;
     for _ in 0..SENDS_MAX {
         match client.post("/v1/devices").json(new).fetch::<Device>() {
             Ok(device) => return Ok(device),
             Err(error @ Error::TryLater { .. }) => last = Some(error),
-            Err(error) => return Err(remote::operator_failure(error)),
+            Err(error) => return Err((remote::operator_failure(error), false)),
         }
     }
     let failure = last.map(remote::operator_failure);
     let failure = failure.unwrap_or_else(|| Failure::new(Exit::Failed, "not sent"));
-    Err(failure.cure(
-        "it is not known whether the device was registered; with --token-out FILE the token \
-         survives and the same command can be run again with --token-stdin",
-    ))
+    let cure = "it is not known whether the device was registered: run the same command again with \
+                the same token, from its file or by --token-stdin";
+    Err((failure.cure(cure), true))
 }
 
 fn expiry(span: &str) -> Result<String, Failure> {

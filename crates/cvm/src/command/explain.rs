@@ -5,7 +5,7 @@ use cvm_wire::operator::{Attempt, AttemptList};
 
 use super::remote;
 use crate::cli::Explain;
-use crate::failure::Done;
+use crate::failure::{Done, Exit, Failure};
 use crate::output;
 
 /// Tells what became of a device's requests, or of the one with this code.
@@ -20,14 +20,17 @@ pub(crate) fn run(args: &Explain) -> Done {
     }
     output::result(args.server.output.output, &attempts, |attempts| {
         if attempts.items.is_empty() {
-            tell_nothing_known(&args.what, attempts);
+            tell_nothing_known(attempts);
         }
         attempts.items.iter().for_each(tell);
-    })
+    })?;
+    match attempts.items.is_empty() {
+        true => Err(Failure::new(Exit::Failed, format!("nothing is known of {}", args.what))),
+        false => Ok(()),
+    }
 }
 
-fn tell_nothing_known(what: &str, attempts: &AttemptList) {
-    output::line(format!("No attempt of a registered device is known by {what}."));
+fn tell_nothing_known(attempts: &AttemptList) {
     output::line(
         "Either this serial number is not registered: look with `cvm device show`, and compare it \
          with what the device sends. Or the device has not asked yet, or so long ago that it was \

@@ -7,12 +7,13 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use cvm_core::error::chain_of;
 use cvm_core::id::hex;
 use cvm_core::key::KeyAlgorithm;
 use cvm_core::operator::{Actor, AdminToken, Role};
 use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use cvm_core::ports::{Entropy, Secrets};
-use cvm_core::provisioning::{chain_of, policy_put_event};
+use cvm_core::provisioning::policy_put_event;
 use cvm_core::time::Timestamp;
 use cvm_core::token::Token;
 use cvm_pki::{
@@ -51,9 +52,10 @@ pub(crate) fn run(args: &Init) -> Done {
         true => None,
         false => Some(passphrase::choose(args.passphrase_file.as_deref())?),
     };
+    let hostnames: Vec<String> = args.hostname.iter().map(|name| name.0.clone()).collect();
     let wishes = Wishes {
         passphrase: passphrase.as_ref(),
-        hostnames: &args.hostname,
+        hostnames: &hostnames,
         root_key_out: args.root_key_out.as_deref(),
         import: match args.import_ca.as_slice() {
             [certificate, key] => Some((certificate, key)),
@@ -105,15 +107,26 @@ pub(crate) fn make(layout: &Layout, wishes: &Wishes<'_>) -> Result<Created, Fail
         .map_err(|error| Failure::file("making", &building, &error))?;
     let made = fill(&Layout::new(&building), wishes).and_then(|created| {
         let moved = std::fs::rename(&building, &layout.root);
+        // A power cut must not lose a directory that was said to be there.
         moved
+            .and_then(|()| sync_parent(&layout.root))
             .map_err(|error| Failure::file("moving the new directory to", &layout.root, &error))?;
         Ok(created)
     });
     if made.is_err() {
-        // The first failure is the one to tell; what is left over is a hidden directory.
+        // The first failure is the one to tell. Nothing of a try that failed is of any use, and a
+        // second try would refuse to overwrite it.
         let _left_over = std::fs::remove_dir_all(&building);
+        for path in [wishes.root_key_out, wishes.admin_token_out].into_iter().flatten() {
+            let _left_over = std::fs::remove_file(path);
+        }
     }
     made
+}
+
+fn sync_parent(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 fn refuse_to_overwrite(layout: &Layout) -> Done {

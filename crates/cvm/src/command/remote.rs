@@ -1,5 +1,6 @@
 //! How an operator's command reaches the server: where it is, what proves it, who we are.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,9 +79,13 @@ fn server(args: &ServerArgs, layout: &Layout) -> Result<String, Failure> {
     let Some(address) = ready.get("operator").and_then(Value::as_str) else {
         return Err(no_server(format!("{} names no operator API", path.display())));
     };
-    // Our certificate names this machine `localhost` whatever else it names.
-    let port = address.rsplit(':').next().unwrap_or_default();
-    Ok(format!("https://localhost:{port}"))
+    let address: SocketAddr =
+        address.parse().map_err(|_| no_server(format!("{} names no address", path.display())))?;
+    // Our certificate names the addresses that we listen on, and this machine `localhost`.
+    match address.ip().is_unspecified() {
+        true => Ok(format!("https://localhost:{}", address.port())),
+        false => Ok(format!("https://{address}")),
+    }
 }
 
 fn admin_token(args: &ServerArgs, layout: &Layout) -> Result<Zeroizing<String>, Failure> {
@@ -104,7 +109,7 @@ pub(crate) fn failure(error: Error) -> Failure {
         Error::TryLater { .. } => Exit::Later,
         Error::Usage(_) => Exit::Usage,
     };
-    let failure = Failure::new(exit, cvm_core::provisioning::chain_of(&error));
+    let failure = Failure::new(exit, cvm_core::error::chain_of(&error));
     let slug = error.refusal().and_then(|refusal| refusal.problem.as_ref());
     match slug.map(cvm_wire::problem::Problem::slug) {
         Some("unauthenticated") => failure.cure("check the admin token"),

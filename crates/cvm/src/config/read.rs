@@ -108,6 +108,9 @@ impl Reader {
                     }
                 }
             }
+            Value::Array(_) if ["notify", "verifier"].contains(&section.as_str()) => {
+                self.notes.push(format!("[[{section}]] has no effect in this version"));
+            }
             Value::Array(_)
             | Value::Boolean(_)
             | Value::Datetime(_)
@@ -231,16 +234,12 @@ impl Reader {
         names
     }
 
-    /// What a profile's key falls back to: the text that `[issuance]` has in force.
-    pub(crate) fn in_force(&self, section: &str, key: &str) -> Option<Value> {
-        self.given.get(&(section.to_owned(), key.to_owned())).map(|(value, _)| value.clone())
-    }
-
-    /// Lets `[section] key` be `value` where nobody said otherwise.
-    pub(crate) fn inherit(&mut self, section: &str, key: &str, value: Option<Value>) {
-        if let Some(value) = value {
-            let place = (section.to_owned(), key.to_owned());
-            self.given.entry(place).or_insert((value, Origin::Default));
+    /// Lets `[section] key` be what `[from] key` is, and come from there, where nobody said
+    /// otherwise.
+    pub(crate) fn inherit(&mut self, section: &str, key: &str, from: &str) {
+        let given = self.given.get(&(from.to_owned(), key.to_owned())).cloned();
+        if let Some(given) = given {
+            self.given.entry((section.to_owned(), key.to_owned())).or_insert(given);
         }
     }
 

@@ -157,18 +157,22 @@ impl FromStr for HostName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        let is_name = text.len() <= 253 && text.split('.').all(is_label);
-        if is_name || text.parse::<std::net::IpAddr>().is_ok() {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(String::from("expected a DNS name or an IP address, without scheme and port"))
+        match cvm_pki::host_name_check(text) {
+            Ok(()) => Ok(Self(text.trim_matches(['[', ']']).to_owned())),
+            Err(error) => Err(format!("{error}: expected a DNS name or an IP address")),
         }
+    }
+}
+
+/// A store's URL, checked as far as it goes without opening it.
+struct StoreUrl(String);
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        cvm_store::url_check(text).map_err(|error| error.to_string())?;
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -198,7 +202,8 @@ const ISSUANCE: &str = "issuance";
 
 impl Config {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let store_url = reader.text("store", "url", "sqlite:cvm.db").unwrap_or_default();
+        let store_url: Option<StoreUrl> = reader.text("store", "url", "sqlite:cvm.db");
+        let store_url = store_url.map(|url| url.0).unwrap_or_default();
         let _kind: Option<PlatformKind> = reader.text("platform", "kind", "embedded");
         reader.later("platform", &["account", "region"]);
         let vault_url: String = reader.text("vault", "url", "file:vault").unwrap_or_default();
@@ -225,9 +230,8 @@ impl Config {
 impl Http {
     fn read(reader: &mut Reader) -> Self {
         let listen = listen(reader, "http", "127.0.0.1:8443");
-        let hostnames: Vec<HostName> =
-            reader.list("http", "hostnames", &["localhost"]).unwrap_or_default();
-        if hostnames.is_empty() {
+        let hostnames: Option<Vec<HostName>> = reader.list("http", "hostnames", &["localhost"]);
+        if hostnames.as_ref().is_some_and(Vec::is_empty) {
             let what = String::from("at least one name is needed for the server's certificate");
             reader.fault("http", "hostnames", what);
         }
@@ -248,7 +252,7 @@ impl Http {
         reader.later("http", &["plain_listen", "trusted_proxies"]);
         Self {
             listen,
-            hostnames,
+            hostnames: hostnames.unwrap_or_default(),
             public_url: public_url.and_then(|url| url.0),
             crl_url: crl_url.and_then(|url| url.0),
             brought: (!certificate.is_empty()).then_some((certificate, key)),
@@ -308,8 +312,7 @@ fn read_profiles(reader: &mut Reader) -> Profiles {
     for name in reader.take_profiles() {
         let section = format!("profile.{name}");
         for key in INHERITED {
-            let value = reader.in_force(ISSUANCE, key);
-            reader.inherit(&section, key, value);
+            reader.inherit(&section, key, ISSUANCE);
         }
         let profile = read_profile(reader, &section);
         match name.parse::<Name>() {

@@ -13,6 +13,10 @@ fn loaded(text: &str, variables: &[(&str, &str)]) -> Loaded {
     parse(text, variables).unwrap()
 }
 
+fn loaded_notes(text: &str) -> usize {
+    loaded(text, &[]).notes.len()
+}
+
 #[test]
 fn an_empty_file_is_the_contracts_defaults() {
     let loaded = loaded("", &[]);
@@ -92,7 +96,27 @@ fn profiles_are_checked_like_the_rest() {
 }
 
 #[test]
+fn what_serve_could_not_use_is_a_fault_already_here() {
+    let faults = faults(
+        "[store]\nurl = \"postgres://u:secret@h/d\"\n[http]\nhostnames = [\"1.2.3\", \"[::1]\"]\n",
+    );
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    assert!(!faults.concat().contains("secret"), "{faults:#?}");
+}
+
+#[test]
+fn a_profiles_value_comes_from_where_issuance_has_it() {
+    let loaded = loaded("[issuance]\nlifetime = \"30d\"\n[[profile]]\nname = \"a\"\n", &[]);
+    let of = |key: &str| {
+        let found = loaded.settings.iter().find(|it| it.section == "profile.a" && it.key == key);
+        found.unwrap().origin.to_string()
+    };
+    assert_eq!((of("lifetime"), of("backdate")), ("file".into(), "default".into()));
+}
+
+#[test]
 fn keys_of_later_versions_are_noted_and_have_no_effect() {
     let loaded = loaded("[mqtt]\nlisten = \"127.0.0.1:8883\"\n[issuance]\noverlap = \"7d\"\n", &[]);
     assert_eq!(loaded.notes.len(), 2);
+    assert_eq!(loaded_notes("[[notify]]\nurl = \"https://x\"\n[[verifier]]\nname = \"v\"\n"), 2);
 }

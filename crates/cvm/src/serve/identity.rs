@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cvm_api::ServerIdentity;
+use cvm_core::error::chain_of;
 use cvm_core::key::PrivateKey;
-use cvm_core::provisioning::chain_of;
 use cvm_pki::Pki;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cvm_core::error::chain_of;
 use cvm_core::ports::{Clock, Store};
-use cvm_core::provisioning::{Provisioning, chain_of};
+use cvm_core::provisioning::Provisioning;
 use cvm_pki::Pki;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -68,10 +69,12 @@ impl Tick {
 
     /// Destroys what may not be answered any more.
     async fn sweep(&self) {
-        match self.provisioning.sweep().await {
-            Ok(0) => {}
-            Ok(devices) => tracing::debug!(devices, "swept"),
-            Err(error) => tracing::error!(cause = chain_of(&error), "the sweep broke off"),
+        let swept = self.provisioning.sweep().await;
+        if swept.devices > 0 {
+            tracing::debug!(devices = swept.devices, "swept");
+        }
+        for cause in swept.failures {
+            tracing::error!(cause, "a device was not swept");
         }
     }
 

@@ -8,8 +8,7 @@ use crate::device::{Device, Ended};
 use crate::id::CertificateId;
 use crate::journal::{Event, EventClass, EventKind};
 use crate::key::PrivateKey;
-use crate::ports::{Change, CommitError};
-use crate::registry::endings;
+use crate::ports::{CertificateChange, Change, CommitError};
 use crate::time::Timestamp;
 
 impl Provisioning {
@@ -17,11 +16,16 @@ impl Provisioning {
     pub(super) async fn answer(
         &self,
         id: &CertificateId,
-        private_key: Option<PrivateKey>,
+        settled: Settled<'_>,
     ) -> Result<Outcome, Refusal> {
+        if let Some(held) = settled.held.filter(|held| held.id == *id) {
+            return self.vended(held, None, false);
+        }
         let held = self.ports.store.holding_find(id).await;
-        match held.map_err(|error| Refusal::unavailable(&error))? {
-            Some(holding) => self.vended(holding.certificate, private_key, false),
+        let held = held.map_err(|error| Refusal::unavailable(&error))?;
+        // Bytes are given only of the moment that was decided upon.
+        match held.filter(|held| held.device.version == settled.device.version) {
+            Some(held) => self.vended(held.certificate, None, false),
             None => Ok(Outcome::Moved),
         }
     }
@@ -35,15 +39,15 @@ impl Provisioning {
         id: &CertificateId,
         trace: &mut Trace<'_>,
     ) -> Result<Outcome, Refusal> {
-        let Settled { mut device, ended, .. } = settled;
-        let key = device.live_by_id(id).map(|live| live.key);
-        let (Some(key), Some(sealed)) = (key, &mut device.sealed) else {
+        let Settled { mut device, mut ended, held, .. } = settled;
+        let (Some(held), Some(sealed)) = (held.filter(|held| held.id == *id), &mut device.sealed)
+        else {
             return Ok(Outcome::Moved);
         };
         let opened = self.ports.secrets.private_key_open(
             vending.token,
             &vending.serial,
-            &key,
+            &held.key,
             &sealed.salt,
             &sealed.ciphertext,
         );
@@ -60,8 +64,10 @@ impl Provisioning {
             detail: format!("replay {}", sealed.replays),
         };
         trace.passed(StepName::Decision, "the same request: the same certificate and key");
+        // The last replay destroys the sealed key in its own commit.
+        ended.extend(device.settle(vending.reading.now));
         match self.commit(device, ended, event, vending.reading.now).await {
-            Ok(true) => self.answer(id, Some(private_key)).await,
+            Ok(true) => self.vended(held, Some(private_key), false),
             Ok(false) => Ok(Outcome::Moved),
             Err(refusal) => Err(refusal),
         }
@@ -77,7 +83,7 @@ impl Provisioning {
     ) -> Result<bool, Refusal> {
         let change = Change {
             device,
-            certificates: endings(ended, at),
+            certificates: CertificateChange::endings(ended, at),
             key: None,
             thing: None,
             events: vec![event],
