@@ -21,15 +21,23 @@ pub struct Rate {
     pub per: Span,
 }
 
+impl Rate {
+    /// No limit: nothing is ever used up.
+    pub const OFF: Self = Self { count: u32::MAX, per: Span::MINUTE };
+}
+
 /// Not a rate.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("expected a count and a span, such as 60/1m or 10/1h")]
+#[error("expected a count and a span, such as 60/1m or 10/1h, or off")]
 pub struct RateError;
 
 impl FromStr for Rate {
     type Err = RateError;
 
     fn from_str(text: &str) -> Result<Self, RateError> {
+        if text == "off" {
+            return Ok(Self::OFF);
+        }
         let (count, per) = text.split_once('/').ok_or(RateError)?;
         let count = count.parse().ok().filter(|count| *count > 0).ok_or(RateError)?;
         let per = per.parse().ok().filter(|per: &Span| per.0 > 0).ok_or(RateError)?;
@@ -39,6 +47,9 @@ impl FromStr for Rate {
 
 impl std::fmt::Display for Rate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == Self::OFF {
+            return f.write_str("off");
+        }
         write!(f, "{}/{}", self.count, self.per)
     }
 }
@@ -218,6 +229,15 @@ mod tests {
         assert_eq!(limit.used.len(), 2);
         limit.count("c", Timestamp(3_600));
         assert_eq!(limit.used.keys().collect::<Vec<_>>(), [&"c"]);
+    }
+
+    #[test]
+    fn a_limit_that_is_off_lets_everything_through() {
+        let mut limit = RateLimit::new("off".parse().unwrap(), 9);
+        for _ in 0..100_000 {
+            assert_eq!(limit.ask("a", Timestamp(0)), Ok(()));
+        }
+        assert_eq!(Rate::OFF.to_string().parse(), Ok(Rate::OFF));
     }
 
     #[test]
