@@ -256,7 +256,7 @@ pub struct FollowUp {
     unknown: Option<(String, Timestamp)>,
     events: Vec<Event>,
     alarm_unless_own: Option<(KeyIdentity, Event)>,
-    contested: Option<SerialNumber>,
+    proven: Option<(KeyIdentity, SerialNumber)>,
 }
 
 /// What a follow-up did.
@@ -297,11 +297,13 @@ impl Provisioning {
                 Err(error) => followed.failures.push(chain_of(&error)),
             }
         }
-        if let Some(serial) = follow_up.contested {
+        if let Some((key, serial)) = follow_up.proven {
             let now = ports.clock.read().now;
-            if let Err(error) = self.sweep_device(&serial, now).await {
-                followed.failures.push(chain_of(&error));
-            }
+            // Now that the proof is on record nobody else can come to this key any more.
+            let ended = self.end_losers(&key, &serial, now).await;
+            let swept = self.sweep_device(&serial, now).await;
+            let failed = [ended.err(), swept.err()].into_iter().flatten();
+            followed.failures.extend(failed.map(|error| chain_of(&error)));
         }
         for event in events {
             followed.alarms_asked += usize::from(event.class == EventClass::Alarm);

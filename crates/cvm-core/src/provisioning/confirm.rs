@@ -39,11 +39,12 @@ impl Provisioning {
             };
             let serial_number = holding.device.serial_number.clone();
             device = Some(serial_number.clone());
+            let key = holding.certificate.key;
             let done = self.confirm_once(holding, &mut trace).await;
             match done {
-                Ok(Some(contested)) => {
+                Ok(Some(())) => {
                     let mut after = trace.follow_up(serial_number.clone(), "confirmed", "");
-                    after.contested = contested.then(|| serial_number.clone());
+                    after.proven = Some((key, serial_number.clone()));
                     return (Ok(Confirmed { serial_number }), after);
                 }
                 Ok(None) => {}
@@ -65,13 +66,12 @@ impl Provisioning {
         (Err(refusal), noted.unwrap_or_default())
     }
 
-    /// One decision on the holding as it was read: whether others have to be told that they lost
-    /// the key, `None` where the record moved meanwhile.
+    /// One decision on the holding as it was read; `None` where the record moved meanwhile.
     async fn confirm_once(
         &self,
         holding: Holding,
         trace: &mut Trace<'_>,
-    ) -> Result<Option<bool>, Refusal> {
+    ) -> Result<Option<()>, Refusal> {
         let id = holding.certificate.id;
         let key = holding.certificate.key;
         let (state, mut device, ended) = settle_holding(holding, trace.at);
@@ -81,15 +81,15 @@ impl Provisioning {
         }
         trace.passed(StepName::Certificate, format!("{state} {id}"));
         if state == CertificateState::Current {
-            return Ok(Some(device.contested.is_some()));
+            return Ok(Some(()));
         }
         device.confirm(&id);
-        // Whoever else holds an unconfirmed certificate for the key loses it in this commit; that
-        // is judged at every read, and written once the answer has left or by the sweeper.
+        // Whoever else holds an unconfirmed certificate for the key loses it in this commit. That is
+        // judged at every read, and written once the answer has left; the record remembers it for
+        // the sweeper, in case this process ends before.
         let claims = self.ports.catalogue.claims_of(&key).await;
         let claims = claims.map_err(|error| Refusal::unavailable(&error))?;
         device.contested = claims.iter().any(|it| *it != device.serial_number).then_some(key);
-        let is_contested = device.contested.is_some();
         let event = Event {
             at: trace.at,
             class: EventClass::Change,
@@ -112,7 +112,7 @@ impl Provisioning {
         match self.ports.store.device_commit(change).await {
             Ok(()) => {
                 trace.passed(StepName::Record, "first use: the token is burnt");
-                Ok(Some(is_contested))
+                Ok(Some(()))
             }
             // Who lost the race for the key finds itself refused at the next read.
             Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {

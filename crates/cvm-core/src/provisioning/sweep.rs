@@ -65,18 +65,35 @@ impl Provisioning {
         if device.due_at().is_none_or(|due| due > now) {
             return Ok(false);
         }
-        if let Some(key) = device.contested.take() {
-            for loser in self.ports.catalogue.claims_of(&key).await? {
-                if loser != *serial {
-                    self.end_loser(&loser, &key, now).await?;
-                }
-            }
-        }
         let had_sealed_key = device.sealed.is_some();
         let ended = device.settle(now);
         let is_destroyed = had_sealed_key && device.sealed.is_none();
+        if let Some(key) = device.contested {
+            self.end_losers(&key, serial, now).await?;
+            let claims = self.ports.catalogue.claims_of(&key).await?;
+            let is_over = claims.iter().all(|claim| claim == serial);
+            device.contested = device.contested.filter(|_| !is_over);
+            if !is_over && !is_destroyed {
+                return Ok(false);
+            }
+        }
         let events = is_destroyed.then(|| event(&device, now, EventKind::PrivateKeyDestroyed));
         self.write(device, ended, events, now).await
+    }
+
+    /// Ends what other devices hold for a key that `owner` has proven.
+    pub(super) async fn end_losers(
+        &self,
+        key: &KeyIdentity,
+        owner: &SerialNumber,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for claim in self.ports.catalogue.claims_of(key).await? {
+            if claim != *owner {
+                self.end_loser(&claim, key, now).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends what `serial` holds for a key that another device has proven.
@@ -91,11 +108,14 @@ impl Provisioning {
         };
         let mut ended = device.settle(now);
         let lost = device.lose_key(key);
-        let Some(first) = lost.first().copied() else { return Ok(false) };
+        let lost_one = lost.first().map(|lost| lost.id);
         ended.extend(lost);
+        if ended.is_empty() {
+            return Ok(false);
+        }
         let event = event(&device, now, EventKind::CertificateKeyLost);
-        let event = Event { certificate: Some(first.id), ..event };
-        self.write(device, ended, Some(event), now).await
+        let event = lost_one.map(|id| Event { certificate: Some(id), ..event });
+        self.write(device, ended, event, now).await
     }
 
     /// Writes what was swept; `false` where the record moved meanwhile.

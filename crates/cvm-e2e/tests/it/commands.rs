@@ -37,6 +37,20 @@ fn the_root_key_can_be_taken_away_and_the_server_does_not_miss_it() {
 }
 
 #[test]
+fn an_init_that_fails_leaves_nothing_that_a_second_try_trips_over() {
+    let environment = Environment::new(&[]).unwrap();
+    let root_key = environment.scratch().join("root.key");
+    let out = ["--root-key-out", "root.key", "--admin-token-out", "nowhere/token"];
+    let wrong = [&["init", "--unsealed"][..], &out].concat();
+    let (code, _, stderr) = environment.run(&wrong).unwrap();
+    assert_eq!(code, 1);
+    assert!(stderr.contains("nowhere/token"), "{stderr}");
+    assert!(!root_key.exists() && !environment.data().exists());
+    environment.init(&["--unsealed", "--root-key-out", "root.key"]).unwrap();
+    assert!(root_key.exists());
+}
+
+#[test]
 fn a_wrong_passphrase_is_told_and_opens_nothing() {
     let environment = Environment::new(&[]).unwrap();
     let file = |name: &str, text: &str| {
@@ -68,6 +82,17 @@ fn a_port_that_is_taken_is_told_with_its_cure() {
     let (code, _, stderr) = other.run(&["serve"]).unwrap();
     assert_eq!(code, 1);
     assert!(stderr.contains("[http] listen") && stderr.contains("another port"), "{stderr}");
+}
+
+#[test]
+fn a_road_that_this_version_has_not_is_refused() {
+    let environment = Environment::start(&[]).unwrap();
+    let add = |roads: Value| {
+        let body = serde_json::json!({"serialNumber": "SN-1", "roads": roads});
+        environment.operate("POST", "/v1/devices", Some(&body)).unwrap()
+    };
+    assert_eq!(add(serde_json::json!(["claim"])).slug(), "invalid-request");
+    assert_eq!(add(serde_json::json!(["vend"])).status, 201);
 }
 
 #[test]

@@ -107,9 +107,7 @@ pub(crate) fn make(layout: &Layout, wishes: &Wishes<'_>) -> Result<Created, Fail
         .map_err(|error| Failure::file("making", &building, &error))?;
     let made = fill(&Layout::new(&building), wishes).and_then(|created| {
         let moved = std::fs::rename(&building, &layout.root);
-        // A power cut must not lose a directory that was said to be there.
         moved
-            .and_then(|()| sync_parent(&layout.root))
             .map_err(|error| Failure::file("moving the new directory to", &layout.root, &error))?;
         Ok(created)
     });
@@ -120,7 +118,11 @@ pub(crate) fn make(layout: &Layout, wishes: &Wishes<'_>) -> Result<Created, Fail
         for path in [wishes.root_key_out, wishes.admin_token_out].into_iter().flatten() {
             let _left_over = std::fs::remove_file(path);
         }
+        return made;
     }
+    // A power cut must not lose a directory that was said to be there.
+    sync_parent(&layout.root)
+        .map_err(|error| Failure::file("syncing the directory of", &layout.root, &error))?;
     made
 }
 
