@@ -40,7 +40,7 @@ impl Aftermath {
             let _task = self.tasks.spawn(async move {
                 let followed = provisioning.follow(follow_up).await;
                 if followed.alarms_raised > 0 {
-                    tracing::warn!(%attempt, "alarm raised: see the journal");
+                    tracing::warn!(%attempt, "alarm raised: `cvm explain` tells what became of this attempt");
                 }
                 for cause in followed.failures {
                     tracing::error!(%attempt, cause, "a journal row was not written");

@@ -207,7 +207,8 @@ fn aimed(pattern: &str, aim: Aim, path: &str) -> Result<(&'static Route, String)
         (Aim::Route(route), Some(variable)) => Ok((route, variable)),
         (Aim::OtherMethods(allowed), Some(_)) => Err(Refused::method_not_allowed(allowed)),
         (Aim::Nothing, _) | (_, None) => {
-            let detail = "there is no such route; in a serial number encode `/` as %2F, `:` as %3A";
+            let detail = "this listener has no such route: devices use [http] listen, operators \
+                          [operator] listen; in a serial number encode `/` as %2F, `:` as %3A";
             Err(Refused::not_found(detail))
         }
     }

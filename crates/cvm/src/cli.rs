@@ -241,7 +241,7 @@ pub(crate) struct Enroll {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) key_algorithm: KeyAlgorithm,
     /// Use this private key (PEM) instead of making one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "key_algorithm")]
     pub(crate) key: Option<PathBuf>,
     /// Where device.key, device.pem, chain.pem, root-ca.pem and device.json go
     #[arg(long, value_name = "DIR", default_value = ".")]

@@ -87,10 +87,11 @@ fn no_data_dir(layout: &Layout, error: &std::io::Error) -> Failure {
     failure
 }
 
-/// The first line of a file that holds one secret.
-pub(crate) fn read_secret(path: &Path) -> Result<zeroize::Zeroizing<String>, Failure> {
+/// The first line of a file that holds one secret, called `what`.
+pub(crate) fn read_secret(what: &str, path: &Path) -> Result<zeroize::Zeroizing<String>, Failure> {
     let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
-    let text = text.map_err(|error| Failure::file("reading", path, &error))?;
+    let text =
+        text.map_err(|error| Failure::file(&format!("reading {what} from"), path, &error))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(zeroize::Zeroizing::new(line.to_owned())),
         _ => {

@@ -1,36 +1,52 @@
 //! Printing results: JSON alone on standard output, or tables for people; everything else goes to
 //! standard error.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where commands print")]
+#![expect(clippy::print_stderr, reason = "this is where commands print")]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::cli::Output;
 use crate::failure::{Done, Exit, Failure};
 
-/// Prints a result as `output` says; `table` is called for people only.
-pub(crate) fn result<T: Serialize>(output: Output, value: &T, table: impl FnOnce(&T)) -> Done {
-    match output {
-        Output::Table => table(value),
-        Output::Json => {
-            let text = serde_json::to_string_pretty(value)
-                .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-            println!("{text}");
+/// Prints a result as `output` says; `table` writes it for people.
+///
+/// # Errors
+/// Where standard output takes nothing: whoever reads a pipe may have gone.
+pub(crate) fn result<T: Serialize>(
+    output: Output,
+    value: &T,
+    table: impl FnOnce(&T, &mut Text),
+) -> Done {
+    let text = match output {
+        Output::Table => {
+            let mut text = Text::default();
+            table(value, &mut text);
+            text.0
         }
-    }
-    Ok(())
+        Output::Json => {
+            let json = serde_json::to_string_pretty(value)
+                .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+            Zeroizing::new(format!("{json}\n"))
+        }
+    };
+    print(&text)
 }
 
-/// A line on standard output.
+/// Writes to standard output, all at once.
+pub(crate) fn print(text: &str) -> Done {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::new(Exit::Failed, format!("writing standard output: {error}")))
+}
+
+/// A line on standard output that nothing is lost with where it takes none.
 pub(crate) fn line(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
-}
-
-/// Text on standard output as it is.
-pub(crate) fn raw(text: &str) {
-    print!("{text}");
+    let _nobody_reads = print(&format!("{}\n", text.as_ref()));
 }
 
 /// A line for people on standard error.
@@ -48,29 +64,45 @@ pub(crate) fn failure(failure: &Failure) {
     }
 }
 
-/// Rows below their headings, each column as wide as it needs to be.
-pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        let heading = headings.get(column).map_or(0, |heading| heading.len());
-        cells.max().unwrap_or(0).max(heading)
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let print_row = |cells: Vec<&str>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        println!("{}", padded.join("  ").trim_end());
-    };
-    print_row(headings.to_vec());
-    for row in rows {
-        print_row(row.iter().map(String::as_str).collect());
-    }
-}
+/// What is printed for people; may hold a secret.
+#[derive(Default)]
+pub(crate) struct Text(Zeroizing<String>);
 
-/// Names and values below each other.
-pub(crate) fn facts(facts: &[(&str, String)]) {
-    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    for (name, value) in facts {
-        println!("{name:<width$}  {value}");
+impl Text {
+    /// A line.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) {
+        self.0.push_str(text.as_ref());
+        self.0.push('\n');
+    }
+
+    /// Text as it is.
+    pub(crate) fn raw(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// Rows below their headings, each column as wide as it needs to be.
+    pub(crate) fn table(&mut self, headings: &[&str], rows: &[Vec<String>]) {
+        let width = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            let heading = headings.get(column).map_or(0, |heading| heading.len());
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(heading)
+        };
+        let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+        let padded = |cells: &mut dyn Iterator<Item = &str>| {
+            let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        self.line(padded(&mut headings.iter().copied()));
+        for row in rows {
+            self.line(padded(&mut row.iter().map(String::as_str)));
+        }
+    }
+
+    /// Names and values below each other.
+    pub(crate) fn facts(&mut self, facts: &[(&str, String)]) {
+        let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in facts {
+            self.line(format!("{name:<width$}  {value}"));
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 /// The passphrase of a vault that is to be made: from `file`, or asked for twice.
 pub(crate) fn choose(file: Option<&Path>) -> Result<Passphrase, Failure> {
     if let Some(path) = file {
-        return passphrase(read_secret(path)?);
+        return passphrase(read_secret("the passphrase", path)?);
     }
     if !std::io::stdin().is_terminal() {
         let what = "the vault needs a passphrase, and there is no terminal to ask for it";
@@ -34,7 +34,7 @@ pub(crate) fn find(file: Option<&Path>) -> Result<Option<Passphrase>, Failure> {
         .map(|directory| PathBuf::from(directory).join("passphrase"))
         .filter(|path| path.exists());
     match file.or(credential.as_deref()) {
-        Some(path) => passphrase(read_secret(path)?).map(Some),
+        Some(path) => passphrase(read_secret("the passphrase", path)?).map(Some),
         None => Ok(None),
     }
 }

@@ -47,7 +47,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "access-denied",
         reason: "token-expired",
         meaning: "The token expired before it obtained anything.",
-        cure: "Give the device a new token; tokens live as long as `token_life` or `--token-expires` says.",
+        cure: "Register the device under another serial number with a token that lives longer (`token_life`, `--token-expires`): this version gives no second token.",
     },
     Explanation {
         outcome: "access-denied",
@@ -59,7 +59,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "access-denied",
         reason: "token-burnt-by-confirmation",
         meaning: "The token's certificate has been used, so the token issues nothing any more, and this is not the key of that certificate.",
-        cure: "If the device lost its key, give it a new token; if you do not know this request, the token is in other hands.",
+        cure: "If the device lost its key, register it under another serial number: this version gives no second token. If you do not know this request, the token is in other hands.",
     },
     Explanation {
         outcome: "access-denied",
@@ -83,7 +83,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "already-issued",
         reason: "",
         meaning: "The token is valid and is bound to another key: whoever showed that key first obtained the certificate.",
-        cure: "If the device made a new key, let it use the first one again. If you do not know the first key, somebody else used the token: give the device a new token.",
+        cure: "If the device made a new key, let it use the first one again. If you do not know the first key, somebody else used the token: register the device under another serial number, as this version gives no second token.",
     },
     Explanation {
         outcome: "invalid-csr",
@@ -131,7 +131,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "certificate-expired",
         reason: "",
         meaning: "The certificate's life is over.",
-        cure: "Let the device ask for a new one with a token.",
+        cure: "Register the device under another serial number: this version renews nothing.",
     },
     Explanation {
         outcome: "certificate-inactive",
@@ -143,7 +143,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "certificate-revoked",
         reason: "",
         meaning: "The certificate was revoked, or another device proved the same key first.",
-        cure: "If the device is ours and well, give it a new token and let it make a new key.",
+        cure: "If the device is ours and well, let it make a new key and ask again with its token.",
     },
     Explanation {
         outcome: "certificate-superseded",

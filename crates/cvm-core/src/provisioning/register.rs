@@ -68,7 +68,10 @@ pub struct Registered {
 #[derive(Debug, Error)]
 pub enum RegisterRefusal {
     /// The serial number is registered, with another token or other names.
-    #[error("this serial number is registered already, with another token or other settings")]
+    #[error(
+        "this serial number is registered already, with another token or other settings: see \
+         `cvm device show`; its token is where its first registration put it"
+    )]
     AlreadyExists,
     /// The device was decommissioned.
     #[error("this device was deleted")]

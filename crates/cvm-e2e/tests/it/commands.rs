@@ -141,7 +141,7 @@ fn devices_are_added_listed_and_shown() {
 }
 
 #[test]
-fn a_token_file_survives_a_failure_and_is_used_again() {
+fn a_token_file_survives_a_failure_and_no_two_devices_share_one() {
     let environment = Environment::start(&[]).unwrap();
     let token = environment.scratch().join("token");
     let wrong = ["device", "add", "SN-1", "--token-out", "token", "--attribute", "no equals sign"];
@@ -150,12 +150,30 @@ fn a_token_file_survives_a_failure_and_is_used_again() {
     let refused = ["device", "add", "SN-1", "--token-out", "token", "--policy", "nope"];
     assert_eq!(environment.run(&refused).unwrap().0, 1);
     let written = std::fs::read_to_string(&token).unwrap();
+    let again = ["device", "add", "SN-1", "--token-out", "token"];
+    let (code, _, stderr) = environment.run(&again).unwrap();
+    assert_eq!(code, 1);
+    assert!(stderr.contains("cvm device add SN-1 --token-stdin < token"), "{stderr}");
     for _ in 0..2 {
-        environment.succeed(&["device", "add", "SN-1", "--token-out", "token"]).unwrap();
-        assert_eq!(std::fs::read_to_string(&token).unwrap(), written);
+        let mut cured = environment.command(&["device", "add", "SN-1", "--token-stdin"]).unwrap();
+        let cured = cured.stdin(std::fs::File::open(&token).unwrap()).output().unwrap();
+        assert!(cured.status.success(), "{}", String::from_utf8_lossy(&cured.stderr));
     }
     let csr = Key::new().unwrap().csr().unwrap();
     assert_eq!(environment.vend("SN-1", written.trim(), &csr).unwrap().status, 201);
+}
+
+#[test]
+fn a_token_that_cannot_be_printed_is_not_lost() {
+    let environment = Environment::start(&[]).unwrap();
+    let mut add = environment.command(&["device", "add", "SN-1"]).unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = add.stdout(full).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let at = stderr.find("cvm1-").unwrap();
+    let csr = Key::new().unwrap().csr().unwrap();
+    assert_eq!(environment.vend("SN-1", &stderr[at..at + 35], &csr).unwrap().status, 201);
 }
 
 #[test]
@@ -268,7 +286,7 @@ fn explain_tells_of_serial_numbers_that_nobody_registered() {
         let (code, told, stderr) = environment.run(&["explain", what]).unwrap();
         assert_eq!(code, 1, "{stderr}");
         assert!(
-            told.contains("not registered") && told.contains("127.0.0.1 asked 1 time"),
+            told.contains("No device is registered") && told.contains("127.0.0.1 asked 1 time"),
             "{told}"
         );
     }

@@ -63,6 +63,7 @@ fn the_walk_through_works_as_it_stands() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(!stdout.contains("WRONG ROOT"), "{stdout}");
     for wanted in ["device.pem: OK", "already-issued", "204\n", "REFUSED", "SN-0002"] {
         assert!(stdout.contains(wanted), "{wanted} in {stdout}\n{stderr}");
     }

@@ -11,7 +11,7 @@ use crate::output;
 /// Lists certificates.
 pub(crate) fn list(args: &ListArgs) -> Done {
     let certificates: List<Certificate> = remote::page(args, "/v1/certificates")?;
-    output::result(args.server.output.output, &certificates, |certificates| {
+    output::result(args.server.output.output, &certificates, |certificates, text| {
         let rows: Vec<Vec<String>> = certificates
             .items
             .iter()
@@ -24,7 +24,7 @@ pub(crate) fn list(args: &ListArgs) -> Done {
                 ]
             })
             .collect();
-        output::table(&["CERTIFICATE", "SERIAL", "STATE", "NOT AFTER"], &rows);
+        text.table(&["CERTIFICATE", "SERIAL", "STATE", "NOT AFTER"], &rows);
         more(certificates.cursor.as_deref());
     })
 }
@@ -37,9 +37,9 @@ pub(crate) fn show(id: &str, server: &ServerArgs) -> Done {
     let path = format!("/v1/certificates/{id}");
     let certificate: Certificate =
         remote::connect(server)?.get(&path).fetch().map_err(remote::operator_failure)?;
-    output::result(server.output.output, &certificate, |certificate| {
+    output::result(server.output.output, &certificate, |certificate, text| {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| String::from("-"));
-        output::facts(&[
+        text.facts(&[
             ("certificate", certificate.certificate_id.clone()),
             ("X.509 serial", certificate.certificate_serial.clone()),
             ("device", certificate.serial_number.clone()),
@@ -52,6 +52,6 @@ pub(crate) fn show(id: &str, server: &ServerArgs) -> Done {
             ("ended", or_dash(&certificate.revoked_at)),
             ("reason", or_dash(&certificate.reason)),
         ]);
-        output::raw(&certificate.certificate);
+        text.raw(&certificate.certificate);
     })
 }

@@ -4,10 +4,11 @@ use clap::CommandFactory;
 
 use crate::cli::Cli;
 use crate::failure::Done;
+use crate::output;
 
 /// Prints the completions for `shell`.
-#[expect(clippy::unnecessary_wraps, reason = "every command returns whether it is done")]
 pub(crate) fn print(shell: clap_complete::Shell) -> Done {
-    clap_complete::generate(shell, &mut Cli::command(), "cvm", &mut std::io::stdout());
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cvm", &mut script);
+    output::print(&String::from_utf8_lossy(&script))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::ConfigArgs;
 use crate::config::{ConfigError, Loaded};
@@ -23,24 +23,35 @@ pub(crate) fn failure(path: &Path, error: &ConfigError) -> Failure {
         ConfigError::File { path, source } => format!("reading {}: {source}", path.display()),
         ConfigError::Faults(faults) => {
             let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
-            format!("{} has {} fault(s)\n{}", path.display(), faults.len(), lines.join("\n"))
+            let (path, count) = (path.display(), faults.len());
+            format!("the configuration ({path}) has {count} fault(s)\n{}", lines.join("\n"))
         }
     };
     Failure::new(Exit::Configuration, what)
 }
 
+/// A directory that is mistyped has no faults either.
+fn note_missing(args: &ConfigArgs) {
+    let path = Layout::new(&args.data.data_dir).config();
+    if args.config.is_none() && !path.exists() {
+        output::note(format!("note: {} does not exist: these are the defaults", path.display()));
+    }
+}
+
 /// Names every fault, or says that there is none.
 pub(crate) fn check(args: &ConfigArgs) -> Done {
+    note_missing(args);
     let loaded = load(args.config.as_deref(), &Layout::new(&args.data.data_dir))?;
     for note in &loaded.notes {
         output::note(format!("note: {note}"));
     }
     let result = json!({"faults": [], "notes": loaded.notes});
-    output::result(args.output.output, &result, |_| output::line("The configuration is good."))
+    output::result(args.output.output, &result, |_, text| text.line("The configuration is good."))
 }
 
 /// Prints what is in force, and where each value came from.
 pub(crate) fn show(args: &ConfigArgs) -> Done {
+    note_missing(args);
     let loaded = load(args.config.as_deref(), &Layout::new(&args.data.data_dir))?;
     let settings: Vec<_> = loaded
         .settings
@@ -49,22 +60,29 @@ pub(crate) fn show(args: &ConfigArgs) -> Done {
             json!({
                 "section": setting.section,
                 "key": setting.key,
-                "value": redacted(&setting.value),
+                "value": json_of(&redacted(&setting.value)),
                 "origin": setting.origin.to_string(),
             })
         })
         .collect();
-    output::result(args.output.output, &json!({"settings": settings}), |_| {
+    output::result(args.output.output, &json!({"settings": settings}), |_, text| {
         let mut section = "";
         for setting in &loaded.settings {
             if setting.section != section {
                 section = &setting.section;
-                output::line(format!("[{section}]"));
+                text.line(format!("[{section}]"));
             }
             let assignment = format!("{} = {}", setting.key, redacted(&setting.value));
-            output::line(format!("{assignment:<48} # {}", setting.origin));
+            text.line(format!("{assignment:<48} # {}", setting.origin));
         }
     })
+}
+
+/// The JSON of a value in TOML's syntax.
+fn json_of(value: &str) -> Value {
+    let table = toml::from_str::<toml::Table>(&format!("value = {value}"));
+    let value = table.ok().and_then(|mut table| table.remove("value"));
+    serde_json::to_value(value).unwrap_or_default()
 }
 
 /// A value without the password that a URL may carry.

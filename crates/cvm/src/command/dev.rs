@@ -198,7 +198,7 @@ impl Tour {
     }
 
     fn register(&self) -> Result<SecretText, Failure> {
-        let admin = read_secret(&self.layout.admin_token())?;
+        let admin = read_secret("the admin token", &self.layout.admin_token())?;
         let client = Client::builder(&self.operator_url)
             .trust(Trust::RootFile(self.layout.root_ca()))
             .bearer(SecretText::new(admin))
@@ -263,9 +263,12 @@ fn bug(what: &str) -> Failure {
 fn tell_what_to_try(layout: &Layout, running: &Running, serial: &str, directory: &Path) {
     let data = layout.root.display();
     let port = running.device_address().port();
+    let cvm =
+        std::env::current_exe().map_or_else(|_| "cvm".into(), |path| path.display().to_string());
     output::line("");
     output::line("The server stays up; Ctrl-C ends it. To try next, in another terminal:");
     output::line("");
+    output::line(format!("  alias cvm={cvm}"));
     output::line(format!("  export CVM_DATA_DIR={data}"));
     output::line(format!("  cvm explain {serial}"));
     output::line("  cvm device add DEMO-0002 --token-out demo-0002.token");

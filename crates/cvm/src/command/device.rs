@@ -12,10 +12,10 @@ use cvm_wire::operator::{Device, List, NewDevice};
 use zeroize::Zeroizing;
 
 use super::remote;
-use crate::cli::{DeviceAdd, ListArgs, Output, ServerArgs};
+use crate::cli::{DeviceAdd, ListArgs, ServerArgs};
 use crate::data_dir::read_secret;
 use crate::failure::{Done, Exit, Failure};
-use crate::output;
+use crate::output::{self, Text};
 use crate::serve::clock::system_now;
 
 /// How often a registration whose answer was lost is sent again; the same again changes nothing.
@@ -31,7 +31,7 @@ pub(crate) fn add(args: &DeviceAdd) -> Done {
         thing_name: args.thing_name.clone(),
         policy: args.policy.clone(),
         profile: args.profile.clone(),
-        attributes: args.attribute.iter().map(|text| attribute(text)).collect::<Result<_, _>>()?,
+        attributes: attributes(&args.attribute)?,
         roads: None,
     };
     let token = token(args)?;
@@ -45,46 +45,56 @@ pub(crate) fn add(args: &DeviceAdd) -> Done {
         }
         failure
     })?;
-    if is_shown {
-        device.token = Some(secret);
-    }
-    output::result(args.server.output.output, &device, |device| {
-        show_device(device);
-        match (&device.token, &args.token_out) {
-            (Some(token), _) => {
-                output::line(format!("token         {}", token.expose()));
-                output::note("The token is shown this once: put it on the device.");
-            }
-            (None, Some(path)) => output::note(format!("The token is in {}.", path.display())),
-            (None, None) => {}
+    device.token = is_shown.then_some(secret);
+    let printed = output::result(args.server.output.output, &device, |device, text| {
+        let token = device.token.as_ref().map(|token| ("token", token.expose().to_owned()));
+        show_device(device, token, text);
+    });
+    match (&device.token, &args.token_out, &printed) {
+        // Better here than nowhere: it is not to be had again.
+        (Some(token), _, Err(_)) => {
+            output::note(format!("{} is registered; its token: {}", args.serial, token.expose()));
         }
-    })
+        (Some(_), _, Ok(())) => {
+            output::note("The token is shown this once: put it on the device.");
+        }
+        (None, Some(path), _) => output::note(format!("The token is in {}.", path.display())),
+        (None, None, _) => {}
+    }
+    printed
 }
 
 /// The token to register: from standard input, or made here. Where it is to go into a file it is
-/// safe there before anybody else knows of it; one that is there already is used again, so that the
-/// same command can be run again after any failure.
+/// safe there before anybody else knows of it. A file that holds another token is left alone: two
+/// devices must not come to share one.
 fn token(args: &DeviceAdd) -> Result<Token, Failure> {
-    let there = args.token_out.as_deref().filter(|path| path.exists());
-    let token = match (args.token_stdin, there) {
-        (true, _) => {
-            let mut line = Zeroizing::new(String::new());
-            std::io::stdin().read_line(&mut line).map_err(|error| {
-                Failure::new(Exit::Failed, format!("reading the token: {error}"))
-            })?;
-            brought(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))?
-        }
-        (false, Some(path)) => {
-            output::note(format!("The token that is in {} is used again.", path.display()));
-            brought(read_secret(path)?)?
-        }
-        (false, None) => Token::generate(&SystemEntropy),
+    let token = if args.token_stdin {
+        let mut line = Zeroizing::new(String::new());
+        std::io::stdin()
+            .read_line(&mut line)
+            .map_err(|error| Failure::new(Exit::Failed, format!("reading the token: {error}")))?;
+        brought(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))?
+    } else {
+        Token::generate(&SystemEntropy)
     };
-    if let (Some(path), None) = (&args.token_out, there) {
-        let line = Zeroizing::new(format!("{}\n", token.expose()));
-        cvm_pki::files::write_new(path, line.as_bytes())
-            .map_err(|error| Failure::file("writing the token to", path, &error))?;
+    let Some(path) = &args.token_out else { return Ok(token) };
+    if path.exists() {
+        let there = read_secret("the token", path)?;
+        if *there == token.expose() {
+            return Ok(token);
+        }
+        let what = format!("{} holds a token already: nothing was registered", path.display());
+        let cure = format!(
+            "choose another file; if it is this device's, from an earlier try: \
+             cvm device add {} --token-stdin < {}",
+            args.serial,
+            path.display()
+        );
+        return Err(Failure::new(Exit::Failed, what).cure(cure));
     }
+    let line = Zeroizing::new(format!("{}\n", token.expose()));
+    cvm_pki::files::write_new(path, line.as_bytes())
+        .map_err(|error| Failure::file("writing the token to", path, &error))?;
     Ok(token)
 }
 
@@ -114,8 +124,22 @@ fn expiry(span: &str) -> Result<String, Failure> {
     let usage = |what: String| Failure::new(Exit::Usage, format!("--token-expires: {what}"));
     let span: Span =
         span.parse().map_err(|error: cvm_core::time::SpanError| usage(error.to_string()))?;
+    if span.0 == 0 {
+        return Err(usage(String::from("a token that expires at once could never be used")));
+    }
     let at: Timestamp = system_now().plus(span);
     Ok(at.to_string())
+}
+
+fn attributes(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut attributes = BTreeMap::new();
+    for text in texts {
+        let (key, value) = attribute(text)?;
+        if attributes.insert(key.clone(), value).is_some() {
+            return Err(Failure::new(Exit::Usage, format!("--attribute {key}: given twice")));
+        }
+    }
+    Ok(attributes)
 }
 
 fn attribute(text: &str) -> Result<(String, String), Failure> {
@@ -128,7 +152,7 @@ fn attribute(text: &str) -> Result<(String, String), Failure> {
 /// Lists devices.
 pub(crate) fn list(args: &ListArgs) -> Done {
     let devices: List<Device> = remote::page(args, "/v1/devices")?;
-    output::result(args.server.output.output, &devices, |devices| {
+    output::result(args.server.output.output, &devices, |devices, text| {
         let rows: Vec<Vec<String>> = devices
             .items
             .iter()
@@ -148,7 +172,7 @@ pub(crate) fn list(args: &ListArgs) -> Done {
                 ]
             })
             .collect();
-        output::table(&["SERIAL", "STATE", "TOKEN", "THING", "POLICY", "CREATED"], &rows);
+        text.table(&["SERIAL", "STATE", "TOKEN", "THING", "POLICY", "CREATED"], &rows);
         more(devices.cursor.as_deref());
     })
 }
@@ -156,7 +180,7 @@ pub(crate) fn list(args: &ListArgs) -> Done {
 /// Says how to get the next page.
 pub(crate) fn more(cursor: Option<&str>) {
     if let Some(cursor) = cursor {
-        output::note(format!("There is more: --cursor {cursor}"));
+        output::note(format!("There is more: --cursor={cursor}"));
     }
 }
 
@@ -165,14 +189,10 @@ pub(crate) fn show(serial: &str, server: &ServerArgs) -> Done {
     let path = format!("/v1/devices/{}", encode_segment(serial));
     let device: Device =
         remote::connect(server)?.get(&path).fetch().map_err(remote::operator_failure)?;
-    if server.output.output == Output::Table {
-        show_device(&device);
-        return Ok(());
-    }
-    output::result(Output::Json, &device, |_| {})
+    output::result(server.output.output, &device, |device, text| show_device(device, None, text))
 }
 
-fn show_device(device: &Device) {
+fn show_device(device: &Device, token: Option<(&str, String)>, text: &mut Text) {
     let mut facts = vec![
         ("serial", device.serial_number.clone()),
         ("state", device.state.clone()),
@@ -192,5 +212,6 @@ fn show_device(device: &Device) {
         facts
             .push(("certificate", format!("{} {}", certificate.certificate_id, certificate.state)));
     }
-    output::facts(&facts);
+    facts.extend(token);
+    text.facts(&facts);
 }

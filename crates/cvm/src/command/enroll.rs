@@ -10,7 +10,7 @@ use super::remote;
 use crate::cli::{self, Enroll};
 use crate::environment::variable;
 use crate::failure::{Done, Exit, Failure};
-use crate::output;
+use crate::output::{self, Text};
 
 /// Tells each step on standard error.
 struct Steps;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Enroll) -> Done {
         options.key_algorithm = Some(algorithm(args.key_algorithm));
     }
     let enrolled = enroll(&options, &Steps).map_err(remote::failure)?;
-    output::result(args.output.output, &enrolled.record, |_| tell(&enrolled))
+    output::result(args.output.output, &enrolled.record, |_, text| tell(&enrolled, text))
 }
 
 fn trust(args: &Enroll) -> Result<Trust, Failure> {
@@ -80,9 +80,9 @@ fn algorithm(chosen: cli::KeyAlgorithm) -> KeyAlgorithm {
     }
 }
 
-fn tell(enrolled: &Enrolled) {
+fn tell(enrolled: &Enrolled, text: &mut Text) {
     let record = &enrolled.record;
-    output::facts(&[
+    text.facts(&[
         ("certificate", record.certificate_id.clone()),
         ("thing", record.thing_name.clone()),
         ("not after", record.not_after.clone()),

@@ -1,12 +1,13 @@
 //! `cvm explain`: the last attempts of a device, step by step, and what to do.
 
+use cvm_agent::client::encode_segment;
 use cvm_core::id::AttemptCode;
-use cvm_wire::operator::{Attempt, AttemptList};
+use cvm_wire::operator::{Attempt, AttemptList, Device};
 
 use super::remote;
 use crate::cli::Explain;
 use crate::failure::{Done, Exit, Failure};
-use crate::output;
+use crate::output::{self, Text};
 
 /// Tells what became of a device's requests, or of the one with this code.
 pub(crate) fn run(args: &Explain) -> Done {
@@ -18,11 +19,13 @@ pub(crate) fn run(args: &Explain) -> Done {
     if attempts.items.is_empty() && by == "code" {
         attempts = ask("serialNumber").map_err(remote::operator_failure)?;
     }
-    output::result(args.server.output.output, &attempts, |attempts| {
+    let path = format!("/v1/devices/{}", encode_segment(&args.what));
+    let is_registered = attempts.items.is_empty() && client.get(&path).fetch::<Device>().is_ok();
+    output::result(args.server.output.output, &attempts, |attempts, text| {
         if attempts.items.is_empty() {
-            tell_nothing_known(attempts);
+            tell_nothing_known(is_registered, attempts, text);
         }
-        attempts.items.iter().for_each(tell);
+        attempts.items.iter().for_each(|attempt| tell(attempt, text));
     })?;
     match attempts.items.is_empty() {
         true => Err(Failure::new(Exit::Failed, format!("nothing is known of {}", args.what))),
@@ -30,30 +33,39 @@ pub(crate) fn run(args: &Explain) -> Done {
     }
 }
 
-fn tell_nothing_known(attempts: &AttemptList) {
-    output::line(
-        "Either this serial number is not registered: look with `cvm device show`, and compare it \
-         with what the device sends. Or the device has not asked yet, or so long ago that it was \
-         overwritten.",
+fn tell_nothing_known(is_registered: bool, attempts: &AttemptList, text: &mut Text) {
+    if is_registered {
+        text.line("This device is registered and has not asked yet, or so long ago that it was overwritten.");
+        text.line(
+            "What to do: look whether it reaches the server at all, by its address and port.",
+        );
+        return;
+    }
+    text.line(
+        "No device is registered under this serial number, and no attempt of a registered device \
+         has this code: attempts on unknown serial numbers, and operators' own requests, are not kept.",
+    );
+    text.line(
+        "What to do: compare the serial number with what the device sends; `cvm device list`.",
     );
     for unknown in &attempts.unknown_serial_numbers {
-        output::line(format!(
+        text.line(format!(
             "In the last hour {} asked {} time(s) for serial numbers that nobody registered.",
             unknown.address, unknown.count
         ));
     }
 }
 
-fn tell(attempt: &Attempt) {
-    output::line(format!(
+fn tell(attempt: &Attempt, text: &mut Text) {
+    text.line(format!(
         "{}  {}  {} from {}: {}",
         attempt.at, attempt.attempt, attempt.act, attempt.address, attempt.outcome
     ));
     for step in &attempt.steps {
         let mark = if step.passed { "passed " } else { "REFUSED" };
-        output::line(format!("  {mark}  {:<14}  {}", step.name, step.evidence));
+        text.line(format!("  {mark}  {:<14}  {}", step.name, step.evidence));
     }
-    output::line(format!("  {}", attempt.meaning));
-    output::line(format!("  What to do: {}", attempt.cure));
-    output::line("");
+    text.line(format!("  {}", attempt.meaning));
+    text.line(format!("  What to do: {}", attempt.cure));
+    text.line("");
 }

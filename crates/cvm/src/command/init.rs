@@ -73,8 +73,8 @@ pub(crate) fn run(args: &Init) -> Done {
         "adminTokenFile": token_path,
         "sealed": !args.unsealed,
     });
-    output::result(args.output.output, &result, |_| {
-        output::facts(&[
+    output::result(args.output.output, &result, |_, text| {
+        text.facts(&[
             ("data directory", directory.to_string()),
             ("root fingerprint", created.root_fingerprint.clone()),
             ("operator URL", String::from("https://localhost:8445")),

@@ -12,7 +12,7 @@ use super::device::more;
 use super::remote;
 use crate::cli::{ListArgs, ServerArgs};
 use crate::failure::{Done, Exit, Failure};
-use crate::output;
+use crate::output::{self, Text};
 
 /// Puts a policy in place of what had its name.
 pub(crate) fn put(name: &str, file: &Path, server: &ServerArgs) -> Done {
@@ -36,10 +36,10 @@ pub(crate) fn put(name: &str, file: &Path, server: &ServerArgs) -> Done {
 /// Lists policies.
 pub(crate) fn list(args: &ListArgs) -> Done {
     let policies: List<Policy> = remote::page(args, "/v1/policies")?;
-    output::result(args.server.output.output, &policies, |policies| {
+    output::result(args.server.output.output, &policies, |policies, text| {
         let row = |policy: &Policy| vec![policy.name.clone(), policy.updated_at.clone()];
         let rows: Vec<Vec<String>> = policies.items.iter().map(row).collect();
-        output::table(&["POLICY", "UPDATED"], &rows);
+        text.table(&["POLICY", "UPDATED"], &rows);
         more(policies.cursor.as_deref());
     })
 }
@@ -52,7 +52,7 @@ pub(crate) fn show(name: &str, server: &ServerArgs) -> Done {
     output::result(server.output.output, &policy, show_policy)
 }
 
-fn show_policy(policy: &Policy) {
-    output::facts(&[("policy", policy.name.clone()), ("updated", policy.updated_at.clone())]);
-    output::line(serde_json::to_string_pretty(&policy.document).unwrap_or_default());
+fn show_policy(policy: &Policy, text: &mut Text) {
+    text.facts(&[("policy", policy.name.clone()), ("updated", policy.updated_at.clone())]);
+    text.line(serde_json::to_string_pretty(&policy.document).unwrap_or_default());
 }

@@ -76,6 +76,14 @@ fn server(args: &ServerArgs, layout: &Layout) -> Result<String, Failure> {
     let text = std::fs::read_to_string(&path)
         .map_err(|_| no_server(format!("no server runs on {}", layout.root.display())))?;
     let ready: Value = serde_json::from_str(&text).unwrap_or_default();
+    let pid = ready.get("pid").and_then(Value::as_u64);
+    let is_gone = |pid: &u64| {
+        std::path::Path::new("/proc/self").exists()
+            && !std::path::Path::new(&format!("/proc/{pid}")).exists()
+    };
+    if let Some(pid) = pid.filter(is_gone) {
+        return Err(no_server(format!("the server (process {pid}) runs no longer")));
+    }
     let Some(address) = ready.get("operator").and_then(Value::as_str) else {
         return Err(no_server(format!("{} names no operator API", path.display())));
     };
@@ -90,12 +98,12 @@ fn server(args: &ServerArgs, layout: &Layout) -> Result<String, Failure> {
 
 fn admin_token(args: &ServerArgs, layout: &Layout) -> Result<Zeroizing<String>, Failure> {
     if let Some(path) = &args.admin_token_file {
-        return read_secret(path);
+        return read_secret("the admin token", path);
     }
     if let Some(token) = variable("CVM_ADMIN_TOKEN") {
         return Ok(Zeroizing::new(token));
     }
-    read_secret(&layout.admin_token())
+    read_secret("the admin token", &layout.admin_token())
         .map_err(|failure| failure.cure("give --admin-token-file FILE or set $CVM_ADMIN_TOKEN"))
 }
 
@@ -112,7 +120,18 @@ pub(crate) fn failure(error: Error) -> Failure {
     let failure = Failure::new(exit, cvm_core::error::chain_of(&error));
     let slug = error.refusal().and_then(|refusal| refusal.problem.as_ref());
     match slug.map(cvm_wire::problem::Problem::slug) {
-        Some("unauthenticated") => failure.cure("check the admin token"),
+        Some("unauthenticated") => failure.cure(
+            "check the admin token: from --admin-token-file, else $CVM_ADMIN_TOKEN, else the data \
+             directory's admin-token",
+        ),
+        Some("already-issued") => failure.cure(
+            "use the key that was shown first (--key FILE, or the --out directory of then); the \
+             operator's `cvm explain CODE` tells more",
+        ),
+        Some("access-denied") => failure.cure(
+            "compare serial number and token with what the operator registered; the operator's \
+             `cvm explain CODE` tells which does not fit",
+        ),
         _ => failure,
     }
 }

@@ -245,7 +245,12 @@ impl Reader {
 
     /// Adds a fault.
     pub(crate) fn fault(&mut self, section: &str, key: &str, what: String) {
-        self.faults.push(Fault { place: format!("[{section}] {key}"), what });
+        // Who is to be mended stands first: the variable, where one overrides the file.
+        let place = match self.given.get(&(section.to_owned(), key.to_owned())) {
+            Some((_, Origin::Environment(name))) => format!("${name}"),
+            Some((_, Origin::Default | Origin::File)) | None => format!("[{section}] {key}"),
+        };
+        self.faults.push(Fault { place, what });
     }
 
     /// Everything that was read, unless something is wrong.
@@ -261,8 +266,8 @@ impl Reader {
                 .map(|(_, key)| key.as_str())
                 .collect();
             let what = match (origin, known.is_empty()) {
-                (Some(Origin::Environment(name)), _) => {
-                    format!("${name} names no key of the configuration")
+                (Some(Origin::Environment(_)), _) => {
+                    String::from("it names no key of the configuration")
                 }
                 (_, true) => String::from("there is no such section"),
                 (_, false) => format!("unknown key; [{section}] has {}", known.join(", ")),

@@ -213,6 +213,10 @@ impl Config {
         }
         let http = Http::read(reader);
         let operator_listen = listen(reader, "operator", "127.0.0.1:8445");
+        if http.listen == operator_listen && operator_listen.port() != 0 {
+            let what = String::from("[http] listen has this address already: choose another port");
+            reader.fault("operator", "listen", what);
+        }
         reader.later("mqtt", &["listen", "public_endpoint"]);
         reader.later("metrics", &["listen"]);
         reader.later("journal", &["mirror"]);

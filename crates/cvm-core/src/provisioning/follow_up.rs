@@ -1,0 +1,164 @@
+//! What happens after the answer: attempts, decisions, alarms; and the trace that becomes it.
+
+use std::net::IpAddr;
+
+use super::{Caller, Provisioning};
+use crate::attempt::{Act, Attempt, Step, StepName};
+use crate::error::chain_of;
+use crate::id::{KeyIdentity, SerialNumber};
+use crate::journal::{Event, EventClass, EventKind};
+use crate::limit::host_of;
+use crate::time::Timestamp;
+
+/// What has to happen after the answer has left.
+#[derive(Debug, Default)]
+#[must_use = "run it after the answer has left"]
+pub struct FollowUp {
+    pub(super) attempt: Option<Attempt>,
+    pub(super) unknown: Option<(String, Timestamp)>,
+    pub(super) events: Vec<Event>,
+    pub(super) alarm_unless_own: Option<(KeyIdentity, Event)>,
+    pub(super) proven: Option<(KeyIdentity, SerialNumber)>,
+}
+
+/// What a follow-up did.
+#[derive(Debug, Default)]
+pub struct Followed {
+    /// How many alarms the decision asked for, before the limit of one a minute.
+    pub alarms_asked: usize,
+    /// How many alarms were raised.
+    pub alarms_raised: usize,
+    /// Why rows were not written, for the log.
+    pub failures: Vec<String>,
+}
+
+impl Provisioning {
+    /// Does what has to happen after the answer has left: attempts, decisions, alarms, and what
+    /// another device's proof of a key ended.
+    pub async fn follow(&self, follow_up: FollowUp) -> Followed {
+        let ports = &self.ports;
+        if let Some((address, at)) = follow_up.unknown {
+            // Everybody behind one host counts together, as in the limit of refusals.
+            let host = match address.parse().map(host_of) {
+                Ok(IpAddr::V4(host)) => host.to_string(),
+                Ok(IpAddr::V6(host)) => format!("{host}/64"),
+                Err(_) => address,
+            };
+            ports.attempts.unknown_count(&host, at);
+        }
+        if let Some(attempt) = follow_up.attempt {
+            ports.attempts.attempt_record(attempt);
+        }
+        let mut events = follow_up.events;
+        let mut followed = Followed::default();
+        if let Some((key, event)) = follow_up.alarm_unless_own {
+            match ports.store.key_owner(&key).await {
+                // The device's own former key: old, but no stranger's.
+                Ok(owner) if owner.is_some() && owner == event.serial_number => {}
+                Ok(_) => events.push(event),
+                Err(error) => followed.failures.push(chain_of(&error)),
+            }
+        }
+        if let Some((key, serial)) = follow_up.proven {
+            let now = ports.clock.read().now;
+            // Now that the proof is on record nobody else can come to this key any more.
+            let ended = self.end_losers(&key, &serial, now).await;
+            let swept = self.sweep_device(&serial, now).await;
+            let failed = [ended.err(), swept.err()].into_iter().flatten();
+            followed.failures.extend(failed.map(|error| chain_of(&error)));
+        }
+        for event in events {
+            followed.alarms_asked += usize::from(event.class == EventClass::Alarm);
+            let Some(event) = self.muted(event) else { continue };
+            followed.alarms_raised += usize::from(event.class == EventClass::Alarm);
+            if let Err(error) = ports.journal.event_record(event).await {
+                followed.failures.push(chain_of(&error));
+            }
+        }
+        followed
+    }
+
+    /// The row to write, if any. Of alarms, and of requests that came too soon, one a minute for
+    /// each device and kind: whoever makes them must not fill the journal. An alarm that is muted is
+    /// still a decision where a valid token was shown.
+    fn muted(&self, event: Event) -> Option<Event> {
+        let is_limited =
+            event.class == EventClass::Alarm || event.kind == EventKind::RequestSlowedDown;
+        let key = (event.serial_number.clone(), event.kind);
+        if !is_limited || self.alarms.lock().ask(key, event.at).is_ok() {
+            return Some(event);
+        }
+        let is_decision = event.kind == EventKind::AnotherKeyRefused;
+        is_decision.then_some(Event { class: EventClass::Decision, ..event })
+    }
+}
+
+/// Collects the steps of one request, and becomes its follow-up.
+pub(super) struct Trace<'a> {
+    pub(super) act: Act,
+    pub(super) caller: &'a Caller,
+    pub(super) at: Timestamp,
+    pub(super) steps: Vec<Step>,
+}
+
+impl<'a> Trace<'a> {
+    pub(super) fn new(act: Act, caller: &'a Caller, at: Timestamp) -> Self {
+        Self { act, caller, at, steps: Vec::new() }
+    }
+
+    pub(super) fn passed(&mut self, name: StepName, evidence: impl Into<String>) {
+        self.steps.push(Step { name, passed: true, evidence: evidence.into() });
+    }
+
+    pub(super) fn refused(&mut self, name: StepName, evidence: impl Into<String>) {
+        self.steps.push(Step { name, passed: false, evidence: evidence.into() });
+    }
+
+    /// Forgets the steps of a decision that has to be made afresh.
+    pub(super) fn restart(&mut self) {
+        self.steps.clear();
+    }
+
+    pub(super) fn follow_up(self, serial: SerialNumber, outcome: &str, reason: &str) -> FollowUp {
+        FollowUp {
+            attempt: Some(Attempt {
+                code: self.caller.attempt,
+                at: self.at,
+                serial_number: serial,
+                address: self.caller.address.clone(),
+                act: self.act,
+                outcome: outcome.to_owned(),
+                reason: reason.to_owned(),
+                steps: self.steps,
+            }),
+            ..FollowUp::default()
+        }
+    }
+
+    pub(super) fn unknown(self) -> FollowUp {
+        FollowUp { unknown: Some((self.caller.address.clone(), self.at)), ..FollowUp::default() }
+    }
+
+    /// The journal row of a request with a valid credential that changed nothing.
+    pub(super) fn decision(&self, serial: &SerialNumber, outcome: &str) -> Event {
+        let kind = match outcome {
+            "slow-down" => EventKind::RequestSlowedDown,
+            _ => EventKind::RequestDecided,
+        };
+        let event = self.alarm(kind, serial, outcome.to_owned());
+        Event { class: EventClass::Decision, ..event }
+    }
+
+    pub(super) fn alarm(&self, kind: EventKind, serial: &SerialNumber, detail: String) -> Event {
+        Event {
+            at: self.at,
+            class: EventClass::Alarm,
+            kind,
+            serial_number: Some(serial.clone()),
+            certificate: None,
+            attempt: Some(self.caller.attempt),
+            actor: self.caller.actor(),
+            detail,
+        }
+    }
+}
