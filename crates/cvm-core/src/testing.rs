@@ -17,14 +17,52 @@ use zeroize::Zeroizing;
 use crate::certificate::IssuerId;
 use crate::id::{CertificateId, KeyIdentity, SerialNumber, TokenMac};
 use crate::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey, UncheckedCsr};
+use crate::operator::Actor;
+use crate::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use crate::ports::{
-    Chain, Clock, ClockReading, Entropy, Issuer, IssuerError, KeyMaker, LeafTemplate, SealError,
-    Secrets, SignedLeaf,
+    Attempts, Catalogue, Chain, Clock, ClockReading, Entropy, Issuer, IssuerError, Journal,
+    KeyMaker, LeafTemplate, Operators, Policies, Ports, SealError, Secrets, SignedLeaf, Store,
+    StoreError,
 };
+use crate::provisioning::policy_put_event;
+use crate::registry::EmbeddedPlatform;
 use crate::time::Timestamp;
 use crate::token::Token;
 
 pub use recording::{Calls, record};
+
+/// Fake ports but for the store, which is `store` behind all of its ports.
+#[must_use]
+pub fn test_ports<S>(store: &Arc<S>, clock: Arc<TestClock>, issuer: Arc<TestIssuer>) -> Ports
+where
+    S: Attempts + Catalogue + Journal + Operators + Policies + Store + 'static,
+{
+    Ports {
+        attempts: store.clone(),
+        catalogue: store.clone(),
+        clock,
+        entropy: Arc::new(TestEntropy::default()),
+        issuer: issuer.clone(),
+        journal: store.clone(),
+        key_maker: Arc::new(TestKeyMaker::default()),
+        operators: store.clone(),
+        platform: Arc::new(EmbeddedPlatform::new(issuer, store.clone())),
+        policies: store.clone(),
+        secrets: Arc::new(TestSecrets::default()),
+        store: store.clone(),
+    }
+}
+
+/// Puts the policy that devices get by default, as `init` does.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn default_policy_put(ports: &Ports, at: Timestamp) -> Result<(), StoreError> {
+    let name = DEFAULT_POLICY.parse().map_err(|_| StoreError::Corrupt(DEFAULT_POLICY.into()))?;
+    let policy = Policy { name, document: DEFAULT_DOCUMENT.into(), updated_at: at };
+    let event = policy_put_event(&policy, Actor::Server);
+    ports.policies.policy_put(policy, event).await
+}
 
 /// A clock that stands where the test sets it.
 #[derive(Debug)]

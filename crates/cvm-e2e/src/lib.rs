@@ -231,6 +231,13 @@ impl Environment {
         self.ready.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
+    /// The device API as `https://localhost:port`.
+    #[must_use]
+    pub fn device_url(&self) -> String {
+        let address = self.ready("http");
+        format!("https://localhost:{}", address.rsplit(':').next().unwrap_or_default())
+    }
+
     /// A client of the device API that trusts the root and shows no certificate.
     ///
     /// # Errors

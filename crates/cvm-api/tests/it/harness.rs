@@ -7,17 +7,15 @@ use bytes::Bytes;
 use cvm_api::{Api, Peer, Settings, Side};
 use cvm_core::id::CertificateId;
 use cvm_core::limit::Rate;
-use cvm_core::operator::{Actor, AdminToken, Role};
-use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
+use cvm_core::operator::{AdminToken, Role};
 use cvm_core::ports::Ports;
 use cvm_core::profile::{Profile, Profiles};
-use cvm_core::provisioning::{Provisioning, policy_put_event};
+use cvm_core::provisioning::Provisioning;
 
-use cvm_core::registry::EmbeddedPlatform;
-use cvm_core::testing::{TestClock, TestEntropy, TestIssuer, TestKeyMaker, TestSecrets};
+use cvm_core::testing::{TestClock, TestIssuer, default_policy_put, test_ports};
 use cvm_core::time::{Span, Timestamp};
 use cvm_core::token::Token;
-use cvm_store::{MemoryStore, Stores};
+use cvm_store::MemoryStore;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
@@ -86,21 +84,7 @@ impl Reply {
 pub(crate) fn fake_ports(store: &Arc<MemoryStore>) -> (Ports, Arc<TestClock>, Arc<TestIssuer>) {
     let clock = Arc::new(TestClock::at(NOW));
     let issuer = Arc::new(TestIssuer::new(NOW.minus(Span::DAY)).owning("server"));
-    let stores = Stores::from(Arc::clone(store));
-    let ports = Ports {
-        attempts: stores.attempts,
-        catalogue: stores.catalogue,
-        clock: clock.clone(),
-        entropy: Arc::new(TestEntropy::default()),
-        issuer: issuer.clone(),
-        journal: stores.journal,
-        key_maker: Arc::new(TestKeyMaker::default()),
-        operators: stores.operators,
-        platform: Arc::new(EmbeddedPlatform::new(issuer.clone(), stores.store.clone())),
-        policies: stores.policies,
-        secrets: Arc::new(TestSecrets::default()),
-        store: stores.store,
-    };
+    let ports = test_ports(store, clock.clone(), issuer.clone());
     (ports, clock, issuer)
 }
 
@@ -115,13 +99,7 @@ pub(crate) fn profiles() -> Profiles {
 
 /// The use cases over `ports`, with the default policy and an operator.
 pub(crate) async fn provisioning(ports: &Ports) -> Arc<Provisioning> {
-    let policy = Policy {
-        name: DEFAULT_POLICY.parse().unwrap(),
-        document: DEFAULT_DOCUMENT.to_owned(),
-        updated_at: NOW,
-    };
-    let event = policy_put_event(&policy, Actor::Server);
-    ports.policies.policy_put(policy, event).await.unwrap();
+    default_policy_put(ports, NOW).await.unwrap();
     let token = Token::unchecked(Zeroizing::new(ADMIN_TOKEN.to_owned()));
     let admin = AdminToken {
         id: String::from("op-1"),

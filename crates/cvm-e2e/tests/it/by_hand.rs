@@ -99,8 +99,7 @@ struct ByHand<'a> {
 impl<'a> ByHand<'a> {
     fn new(environment: &'a Environment, number: usize) -> Self {
         let root = environment.data().join("root-ca.pem").to_str().unwrap().to_owned();
-        let port = environment.ready("http").rsplit(':').next().unwrap().to_owned();
-        let base = format!("https://localhost:{port}/v1/certificates");
+        let base = format!("{}/v1/certificates", environment.device_url());
         Self { environment, serial: format!("SN-{number}"), root, base }
     }
 
@@ -197,8 +196,7 @@ impl<'a> ByHand<'a> {
 fn one_kept_connection_serves_many_requests() {
     let environment = Environment::start(&[]).unwrap();
     let root = environment.data().join("root-ca.pem");
-    let port = environment.ready("http");
-    let url = format!("https://localhost:{}/healthz", port.rsplit(':').next().unwrap());
+    let url = format!("{}/healthz", environment.device_url());
     let arguments =
         ["-sSv", "--cacert", root.to_str().unwrap(), &url, &url, &url, "-o", "/dev/null"];
     let (ok, said) = run("curl", &arguments, "");

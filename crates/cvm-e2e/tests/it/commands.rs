@@ -237,8 +237,7 @@ fn enroll_writes_the_device_files_and_can_be_run_again() {
     let environment = Environment::start(&[]).unwrap();
     let scratch = environment.scratch().to_owned();
     environment.succeed(&["device", "add", "SN-1", "--token-out", "token"]).unwrap();
-    let port = environment.ready("http");
-    let server = format!("https://localhost:{}", port.rsplit(':').next().unwrap());
+    let server = environment.device_url();
     let fingerprint = environment.ready("rootFingerprint").to_uppercase();
     let enroll = [
         "device",
@@ -365,8 +364,7 @@ fn an_imported_ca_signs_devices() {
     environment.init(&["--unsealed", "--import-ca", "ca.pem", "ca.key"]).unwrap();
     environment.serve().unwrap();
     environment.succeed(&["device", "add", "SN-1", "--token-out", "token"]).unwrap();
-    let port = environment.ready("http");
-    let server = format!("https://localhost:{}", port.rsplit(':').next().unwrap());
+    let server = environment.device_url();
     let fingerprint = environment.ready("rootFingerprint");
     environment
         .succeed(&[

@@ -7,21 +7,18 @@ use std::sync::Arc;
 use cvm_core::certificate::CertificateState;
 use cvm_core::id::{CertificateId, SerialNumber};
 use cvm_core::key::KeyAlgorithm;
-use cvm_core::operator::Actor;
 use cvm_core::page::PageRequest;
-use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use cvm_core::ports::Ports;
 use cvm_core::profile::{Profile, Profiles};
 use cvm_core::provisioning::{
     Ask, Caller, NewDevice, NewToken, Provisioning, Refusal, RegisterRefusal, VendRequest, Vended,
 };
-use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::testing::{
-    TestClock, TestEntropy, TestIssuer, TestKeyMaker, TestSecrets, test_bad_csr, test_csr,
+    TestClock, TestIssuer, default_policy_put, test_bad_csr, test_csr, test_ports,
 };
 use cvm_core::time::{Span, Timestamp};
 use cvm_core::token::Token;
-use cvm_store::{MemoryStore, Stores};
+use cvm_store::MemoryStore;
 use zeroize::Zeroizing;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -42,31 +39,11 @@ impl World {
 
     async fn with(profile: Profile, budget: &str) -> Self {
         let store = Arc::new(MemoryStore::new());
-        let stores = Stores::from(store.clone());
         let clock = Arc::new(TestClock::at(NOW));
         let issuer =
             Arc::new(TestIssuer::new(NOW.minus(Span::DAY)).owning("the server's").ending(CA_ENDS));
-        let ports = Ports {
-            attempts: stores.attempts,
-            catalogue: stores.catalogue,
-            clock: clock.clone(),
-            entropy: Arc::new(TestEntropy::default()),
-            issuer: issuer.clone(),
-            journal: stores.journal,
-            key_maker: Arc::new(TestKeyMaker::default()),
-            operators: stores.operators,
-            platform: Arc::new(EmbeddedPlatform::new(issuer.clone(), stores.store.clone())),
-            policies: stores.policies,
-            secrets: Arc::new(TestSecrets::default()),
-            store: stores.store,
-        };
-        let policy = Policy {
-            name: DEFAULT_POLICY.parse().unwrap(),
-            document: DEFAULT_DOCUMENT.into(),
-            updated_at: NOW,
-        };
-        let event = cvm_core::provisioning::policy_put_event(&policy, Actor::Server);
-        ports.policies.policy_put(policy, event).await.unwrap();
+        let ports = test_ports(&store, clock.clone(), issuer.clone());
+        default_policy_put(&ports, NOW).await.unwrap();
         let profiles = Profiles { default: profile, ..Profiles::default() };
         let provisioning = Provisioning::new(ports.clone(), profiles, budget.parse().unwrap());
         Self { provisioning, ports, clock, issuer, store }

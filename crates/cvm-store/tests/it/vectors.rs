@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 use cvm_core::id::{CertificateId, SerialNumber};
 use cvm_core::key::KeyAlgorithm;
-use cvm_core::operator::Actor;
-use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use cvm_core::ports::Ports;
 use cvm_core::profile::{Profile, Profiles};
 use cvm_core::provisioning::{
@@ -18,7 +16,8 @@ use cvm_core::provisioning::{
 };
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::testing::{
-    TestClock, TestEntropy, TestIssuer, TestKeyMaker, TestSecrets, test_bad_csr, test_csr,
+    TestClock, TestEntropy, TestIssuer, TestKeyMaker, TestSecrets, default_policy_put,
+    test_bad_csr, test_csr,
 };
 use cvm_core::time::{Span, Timestamp};
 use cvm_core::token::Token;
@@ -121,13 +120,7 @@ impl World {
             secrets: Arc::new(TestSecrets::default()),
             store: stores.store,
         };
-        let policy = Policy {
-            name: DEFAULT_POLICY.parse().unwrap(),
-            document: DEFAULT_DOCUMENT.into(),
-            updated_at: Timestamp(START),
-        };
-        let event = cvm_core::provisioning::policy_put_event(&policy, Actor::Server);
-        ports.policies.policy_put(policy, event).await.unwrap();
+        default_policy_put(&ports, Timestamp(START)).await.unwrap();
         let profiles = Profiles { default: profile(&trace["config"]), ..Profiles::default() };
         let provisioning =
             Provisioning::new(ports.clone(), profiles, "1000000/1s".parse().unwrap());
