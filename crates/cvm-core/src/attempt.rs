@@ -27,7 +27,7 @@ pub struct Attempt {
     pub address: String,
     /// What was asked for.
     pub act: Act,
-    /// `issued`, `answered-again`, `confirmed`, or the slug of the refusal.
+    /// `issued`, `answered-again`, `confirmed`, `connected`, or the slug of the refusal.
     pub outcome: String,
     /// Which of several reasons for one slug; empty where there is one only.
     pub reason: String,
@@ -41,6 +41,10 @@ pub struct Attempt {
 pub enum Act {
     /// To be known as having used a certificate.
     Confirm,
+    /// To be let in with a certificate.
+    Connect,
+    /// A certificate in place of another.
+    Renew,
     /// A certificate.
     Vend,
 }
@@ -51,6 +55,8 @@ impl Act {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
+            Self::Connect => "connect",
+            Self::Renew => "renew",
             Self::Vend => "vend",
         }
     }

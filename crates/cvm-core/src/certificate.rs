@@ -1,8 +1,10 @@
 //! Certificates as the registry knows them: their states, and the row that is kept for ever.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, ThingName};
 use crate::time::{Span, Timestamp};
@@ -37,6 +39,13 @@ impl CertificateState {
             Self::Candidate | Self::Current | Self::Retiring | Self::Unconfirmed => true,
             Self::Dropped | Self::Expired | Self::Revoked | Self::Superseded => false,
         }
+    }
+
+    /// Whether the world is told that a certificate in this state was revoked: it ended otherwise
+    /// than by its notAfter.
+    #[must_use]
+    pub fn is_revocation(self) -> bool {
+        matches!(self, Self::Dropped | Self::Revoked | Self::Superseded)
     }
 
     /// The name in the API.
@@ -157,14 +166,25 @@ impl CertificateRecord {
     }
 }
 
-/// Why a certificate ended, as RFC 5280 §5.3.1 names it.
+/// Why a certificate ended, as RFC 5280 §5.3.1 names it. `certificateHold` and `removeFromCRL`
+/// are not among them: what is revoked stays revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reason {
+    /// An attribute authority's key is in other hands.
+    #[serde(rename = "aACompromise")]
+    AaCompromise,
+    /// The subject's name or affiliation changed.
+    AffiliationChanged,
+    /// The key of the CA is in other hands.
+    #[serde(rename = "cACompromise")]
+    CaCompromise,
     /// The device was decommissioned.
     CessationOfOperation,
     /// The private key is in other hands.
     KeyCompromise,
+    /// What it was allowed to do was taken back.
+    PrivilegeWithdrawn,
     /// Another took its place.
     Superseded,
     /// No reason was given.
@@ -172,15 +192,48 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason that is accepted.
+    pub const ALL: [Self; 8] = [
+        Self::AaCompromise,
+        Self::AffiliationChanged,
+        Self::CaCompromise,
+        Self::CessationOfOperation,
+        Self::KeyCompromise,
+        Self::PrivilegeWithdrawn,
+        Self::Superseded,
+        Self::Unspecified,
+    ];
+
     /// The name in RFC 5280 and in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AaCompromise => "aACompromise",
+            Self::AffiliationChanged => "affiliationChanged",
+            Self::CaCompromise => "cACompromise",
             Self::CessationOfOperation => "cessationOfOperation",
             Self::KeyCompromise => "keyCompromise",
+            Self::PrivilegeWithdrawn => "privilegeWithdrawn",
             Self::Superseded => "superseded",
             Self::Unspecified => "unspecified",
         }
+    }
+}
+
+/// Not a reason that is accepted.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error(
+    "reason is one of unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, \
+     cessationOfOperation, privilegeWithdrawn, aACompromise: what is revoked stays revoked, so \
+     there is no hold"
+)]
+pub struct ReasonError;
+
+impl FromStr for Reason {
+    type Err = ReasonError;
+
+    fn from_str(text: &str) -> Result<Self, ReasonError> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(ReasonError)
     }
 }
 

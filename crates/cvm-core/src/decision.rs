@@ -3,12 +3,17 @@
 //!
 //! Nothing here reads a clock or a store: everything that decides is an argument.
 
+mod renewal;
+mod reuse;
+
 use crate::certificate::CertificateState;
-use crate::device::{Device, TokenRecord, TokenState};
+use crate::device::{Device, Review, ReviewKey, TokenRecord, TokenState};
 use crate::id::{CertificateId, KeyIdentity};
 use crate::key::KeyAlgorithm;
 use crate::profile::{Profile, Reissue};
 use crate::time::Timestamp;
+
+pub use renewal::{Renewal, decide_renewal, may_renew_expired};
 
 /// Why a request is refused with the one answer for every kind of no; told by `explain` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,29 +68,56 @@ pub enum Asked<'a> {
     ServerKey(KeyAlgorithm),
 }
 
+impl Asked<'_> {
+    /// As a review names it.
+    #[must_use]
+    pub fn review_key(self) -> ReviewKey {
+        match self {
+            Self::DeviceKey(key) => ReviewKey::Device(*key),
+            Self::ServerKey(algorithm) => ReviewKey::Server(algorithm),
+        }
+    }
+}
+
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Answer these bytes again.
     Answer(CertificateId),
-    /// The token is bound to another key, which `bound` names, and the profile allows no other.
-    AnotherKey {
-        /// The key it is bound to.
-        bound: KeyIdentity,
-    },
+    /// The token is bound to another key, and this one is refused.
+    AnotherKey(Conflict),
     /// Refuse like any other no.
     Deny,
     /// Issue a certificate.
     Issue,
+    /// Issue a certificate to another key than the token is bound to, and raise an alarm.
+    IssueToAnother,
+    /// A human has to say; this is the question that waits already.
+    Pending(Review),
     /// Answer these bytes again with the key that the server made.
     ReplayKey(CertificateId),
+    /// Put the question to a human.
+    Review,
+    /// The time for asking again with the same key is over.
+    TooLate,
+}
+
+/// Why another key is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// The profile allows no other key.
+    AnotherKey,
+    /// A human said no to this key.
+    KeyDenied,
+    /// A human is asked about another key, or said yes to another.
+    ReviewOpen,
 }
 
 /// How far the token in `slot` opens the door.
 ///
 /// # Errors
 /// The [`Denial`] that `explain` will tell.
-pub fn admit(device: &Device, slot: Option<usize>) -> Result<Admission, Denial> {
+pub fn admit(device: &Device, slot: Option<usize>, profile: &Profile) -> Result<Admission, Denial> {
     let Some(token) = slot.and_then(|slot| device.tokens.get(slot)) else {
         return Err(Denial::WrongToken);
     };
@@ -97,8 +129,12 @@ pub fn admit(device: &Device, slot: Option<usize>) -> Result<Admission, Denial> 
     }
     match token.state {
         TokenState::BurntByConfirmation => Ok(Admission::Burnt),
-        TokenState::BurntByOperator => Err(Denial::TokenBurntByOperator),
+        TokenState::BurntByOperator(_) => Err(Denial::TokenBurntByOperator),
         TokenState::Expired => Err(Denial::TokenExpired),
+        // The profile may have become a stricter one since.
+        TokenState::Used { is_confirmed: true, .. } if profile.reissue.confirmation_burns() => {
+            Ok(Admission::Burnt)
+        }
         TokenState::Unused | TokenState::Used { .. } => Ok(Admission::Open),
     }
 }
@@ -117,50 +153,31 @@ pub fn decide(
     let Some(token) = device.tokens.get(slot) else {
         return Decision::Deny;
     };
+    let burns = profile.reissue.confirmation_burns();
     match &token.state {
         TokenState::Unused => Decision::Issue,
-        TokenState::Used { .. } => match profile.reissue {
-            Reissue::SameKey => decide_same_key(device, token, asked, now),
-        },
-        TokenState::BurntByConfirmation => decide_burnt(device, token, asked),
-        TokenState::BurntByOperator | TokenState::Expired => Decision::Deny,
-    }
-}
-
-/// Rule 2: the token obtained a certificate that nobody has used.
-fn decide_same_key(
-    device: &Device,
-    token: &TokenRecord,
-    asked: Asked<'_>,
-    now: Timestamp,
-) -> Decision {
-    let TokenState::Used { bound, obtained, .. } = &token.state else {
-        return Decision::Issue;
-    };
-    // A token that was released is good for one new key.
-    let Some(bound) = bound else {
-        return Decision::Issue;
-    };
-    let is_same = match asked {
-        Asked::DeviceKey(key) => bound.key == *key,
-        Asked::ServerKey(algorithm) => bound.server_made == Some(algorithm),
-    };
-    if !is_same {
-        return Decision::AnotherKey { bound: bound.key };
-    }
-    match device.live_by_id(obtained) {
-        Some(live) if live.has_a_tenth_left(now) => match asked {
-            Asked::DeviceKey(_) => Decision::Answer(live.id),
-            Asked::ServerKey(_) => Decision::ReplayKey(live.id),
-        },
-        Some(_) | None => Decision::Issue,
+        TokenState::Used { is_confirmed: true, .. } if !burns => {
+            reuse::decide_confirmed(device, token, asked, profile.reissue, now)
+        }
+        TokenState::Used { is_confirmed: false, .. } => {
+            reuse::decide_unconfirmed(device, token, asked, profile.reissue, now)
+        }
+        TokenState::BurntByConfirmation | TokenState::Used { .. } => {
+            decide_burnt(device, token, asked, profile.reissue)
+        }
+        TokenState::BurntByOperator(_) | TokenState::Expired => Decision::Deny,
     }
 }
 
 /// Rule 3: confirmation burnt the token. Only the key of the device's current certificate, or
 /// where there is none of its unconfirmed one, is answered, if this token or a renewal from it
-/// obtained that.
-fn decide_burnt(device: &Device, token: &TokenRecord, asked: Asked<'_>) -> Decision {
+/// obtained that; under `never` not even that.
+fn decide_burnt(
+    device: &Device,
+    token: &TokenRecord,
+    asked: Asked<'_>,
+    reissue: Reissue,
+) -> Decision {
     let Asked::DeviceKey(key) = asked else {
         return Decision::Deny;
     };
@@ -168,7 +185,9 @@ fn decide_burnt(device: &Device, token: &TokenRecord, asked: Asked<'_>) -> Decis
         .live_in(CertificateState::Current)
         .or_else(|| device.live_in(CertificateState::Unconfirmed));
     match held {
-        Some(live) if live.key == *key && live.token == token.generation => {
+        Some(live)
+            if live.key == *key && live.token == token.generation && reissue != Reissue::Never =>
+        {
             Decision::Answer(live.id)
         }
         Some(_) | None => Decision::Deny,

@@ -4,6 +4,8 @@
 //! Rows are keyed by (writer, number), which the store assigns; chaining them is a later reader's
 //! work (protocol, section 10).
 
+use crate::certificate::{CertificateState, Reason};
+use crate::device::Moved;
 use crate::id::{AttemptCode, CertificateId, SerialNumber};
 use crate::operator::Actor;
 use crate::time::Timestamp;
@@ -37,16 +39,32 @@ impl EventClass {
 /// What happened; past tense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
+    /// A second key was shown for a token that is bound to another, and obtained a certificate.
+    AnotherKeyIssued,
+    /// A second key was shown for a token that is bound to another, and a human has to say.
+    AnotherKeyPending,
     /// A second key was shown for a token that is bound to another.
     AnotherKeyRefused,
     /// A token that confirmation burnt was shown with a key that was never this device's.
     BurntTokenShown,
     /// A certificate was used for the first time.
     CertificateConfirmed,
+    /// A candidate ended: its overlap was over, or a renewal won.
+    CertificateDropped,
     /// A certificate was issued.
     CertificateIssued,
     /// A certificate ended because another device proved the same key first.
     CertificateKeyLost,
+    /// A certificate was revoked.
+    CertificateRevoked,
+    /// Another certificate took one's place.
+    CertificateSuperseded,
+    /// A device was decommissioned.
+    DeviceDeleted,
+    /// A device was disabled.
+    DeviceDisabled,
+    /// A device was enabled again.
+    DeviceEnabled,
     /// A device was registered.
     DeviceRegistered,
     /// A policy was put in place of what had its name.
@@ -59,8 +77,16 @@ pub enum EventKind {
     RequestDecided,
     /// A request with a valid token came too soon after others.
     RequestSlowedDown,
+    /// A human said yes to another key.
+    ReviewApproved,
+    /// A human said no to another key.
+    ReviewDenied,
+    /// A human is asked whether a token may be used with another key.
+    ReviewOpened,
     /// A revoked certificate was used.
     RevokedCertificateUsed,
+    /// A device was given another token.
+    TokenGiven,
 }
 
 impl EventKind {
@@ -68,18 +94,30 @@ impl EventKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AnotherKeyIssued => "another-key-issued",
+            Self::AnotherKeyPending => "another-key-pending",
             Self::AnotherKeyRefused => "another-key-refused",
             Self::BurntTokenShown => "burnt-token-shown",
             Self::CertificateConfirmed => "certificate-confirmed",
+            Self::CertificateDropped => "certificate-dropped",
             Self::CertificateIssued => "certificate-issued",
             Self::CertificateKeyLost => "certificate-key-lost",
+            Self::CertificateRevoked => "certificate-revoked",
+            Self::CertificateSuperseded => "certificate-superseded",
+            Self::DeviceDeleted => "device-deleted",
+            Self::DeviceDisabled => "device-disabled",
+            Self::DeviceEnabled => "device-enabled",
             Self::DeviceRegistered => "device-registered",
             Self::PolicyPut => "policy-put",
             Self::PrivateKeyDestroyed => "private-key-destroyed",
             Self::PrivateKeyReplayed => "private-key-replayed",
             Self::RequestDecided => "request-decided",
             Self::RequestSlowedDown => "request-slowed-down",
+            Self::ReviewApproved => "review-approved",
+            Self::ReviewDenied => "review-denied",
+            Self::ReviewOpened => "review-opened",
             Self::RevokedCertificateUsed => "revoked-certificate-used",
+            Self::TokenGiven => "token-given",
         }
     }
 }
@@ -103,6 +141,29 @@ pub struct Event {
     pub actor: Actor,
     /// What else there is to know, in words and without secrets; may be empty.
     pub detail: String,
+}
+
+impl Event {
+    /// The same event's rows for the certificates that `moved` with it, but for what time alone did.
+    #[must_use]
+    pub fn of_moves(&self, moved: &[Moved]) -> Vec<Self> {
+        let row = |moved: &Moved| {
+            let kind = match moved.state {
+                CertificateState::Dropped => EventKind::CertificateDropped,
+                CertificateState::Revoked => EventKind::CertificateRevoked,
+                CertificateState::Superseded => EventKind::CertificateSuperseded,
+                CertificateState::Candidate
+                | CertificateState::Current
+                | CertificateState::Expired
+                | CertificateState::Retiring
+                | CertificateState::Unconfirmed => return None,
+            };
+            let detail = moved.reason.map_or("", Reason::as_str).to_owned();
+            let certificate = Some(moved.id);
+            Some(Self { class: EventClass::Change, kind, certificate, detail, ..self.clone() })
+        };
+        moved.iter().filter_map(row).collect()
+    }
 }
 
 /// A row as it is read.

@@ -18,8 +18,8 @@ pub use issuer::{Chain, Issuer, IssuerError, KeyMaker, LeafTemplate, SignedLeaf}
 pub use platform::{CarryOutError, IssueOrder, Platform};
 pub use secrets::{SealError, Secrets};
 pub use store::{
-    Catalogue, CertificateChange, Change, CommitError, Holding, Journal, KeyRule, Operators,
-    Policies, Store, StoreError, Thing,
+    Catalogue, CertificateChange, Change, CommitError, Due, Holding, Journal, KeyOwner, KeyRule,
+    Operators, Policies, Store, StoreError, Thing, ThingChange,
 };
 
 /// Everything the use cases need from outside.

@@ -8,9 +8,28 @@ use crate::time::Span;
 /// What a used token still obtains (protocol, section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reissue {
+    /// Another key gets a certificate at any time, beside what is in use. For test benches.
+    Always,
+    /// Another key waits for a human.
+    Approval,
+    /// The same bytes for ten minutes, and then nothing.
+    Never,
     /// The same key is answered the same bytes; another key is refused.
     #[default]
     SameKey,
+    /// Another key takes the place of a certificate that nobody has used yet.
+    UntilConfirmed,
+}
+
+impl Reissue {
+    /// Whether the first use of a certificate burns the token that obtained it.
+    #[must_use]
+    pub fn confirmation_burns(self) -> bool {
+        match self {
+            Self::Always | Self::Approval => false,
+            Self::Never | Self::SameKey | Self::UntilConfirmed => true,
+        }
+    }
 }
 
 /// The rules for one group of devices.
@@ -22,6 +41,12 @@ pub struct Profile {
     pub lifetime: Span,
     /// From notBefore to the issue, for devices whose clock is behind.
     pub backdate: Span,
+    /// How long a candidate may wait beside a certificate that is in use.
+    pub overlap: Span,
+    /// How long a former current certificate still opens connections.
+    pub grace_after_confirm: Span,
+    /// How long an expired certificate may still renew; 0 for not at all.
+    pub renew_after_expiry: Span,
     /// How long a key that the server made can be asked for again.
     pub key_replay: Span,
     /// How long a token may wait for its first issue.
@@ -36,6 +61,9 @@ impl Default for Profile {
             reissue: Reissue::SameKey,
             lifetime: Span(365 * Span::DAY.0),
             backdate: Span(5 * Span::MINUTE.0),
+            overlap: Span(7 * Span::DAY.0),
+            grace_after_confirm: Span(5 * Span::MINUTE.0),
+            renew_after_expiry: Span(0),
             key_replay: Span(15 * Span::MINUTE.0),
             token_life: Span(90 * Span::DAY.0),
             server_keys: false,

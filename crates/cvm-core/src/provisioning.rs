@@ -6,8 +6,12 @@
 
 mod confirm;
 mod follow_up;
+mod operate;
 mod policy;
 mod register;
+mod renew;
+mod review;
+mod revoke;
 mod show;
 mod sweep;
 mod vend;
@@ -15,7 +19,7 @@ mod vend;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use crate::decision::Denial;
+use crate::decision::{Conflict, Denial};
 use crate::error::chain_of;
 use crate::id::{AttemptCode, SerialNumber};
 use crate::journal::EventKind;
@@ -30,8 +34,9 @@ use follow_up::Trace;
 
 pub use confirm::Confirmed;
 pub use follow_up::{FollowUp, Followed};
+pub use operate::{GiveToken, OperatorRefusal, ThingFate, Whom};
 pub use policy::put_event as policy_put_event;
-pub use register::{NewDevice, NewToken, RegisterRefusal, Registered};
+pub use register::{NewDevice, NewToken, Registered};
 pub use show::{CertificateShown, DeviceShown};
 pub use sweep::Swept;
 pub use vend::{Ask, VendRequest, Vended};
@@ -121,9 +126,9 @@ pub enum Refusal {
     /// One answer for every kind of no; which kind, `explain` tells.
     #[error("serial number and token do not fit")]
     AccessDenied(Denial),
-    /// The token is valid and bound to another key.
-    #[error("this token has obtained a certificate for another key")]
-    AlreadyIssued,
+    /// The token is valid and has obtained what it may; why it obtains nothing else.
+    #[error("{0}")]
+    AlreadyIssued(Taken),
     /// The certificate's life is over.
     #[error("the certificate has expired")]
     CertificateExpired,
@@ -151,12 +156,27 @@ pub enum Refusal {
     /// The key may not be used by this device.
     #[error("this key may not be used here: make a new one")]
     KeyNotAcceptable,
+    /// A human has to say.
+    #[error(
+        "this token has obtained a certificate for another key; an operator has to approve this \
+         one: `cvm review approve {review}`; then the same request succeeds"
+    )]
+    PendingApproval {
+        /// The question's name.
+        review: AttemptCode,
+    },
     /// The device asked too often.
     #[error("too many requests: wait {retry_after} and ask again")]
     SlowDown {
         /// How long to wait.
         retry_after: Span,
     },
+    /// What was asked for with a token waits to be used before anything can be renewed.
+    #[error(
+        "a certificate that was asked for with a newer token waits to be used: use that one, or \
+         let an operator revoke it"
+    )]
+    TokenPending,
     /// Store, signer or clock cannot now; nothing is lost.
     #[error("the server cannot answer now; the same request succeeds later")]
     Unavailable {
@@ -178,7 +198,7 @@ impl Refusal {
     pub fn slug(&self) -> &'static str {
         match self {
             Self::AccessDenied(_) => "access-denied",
-            Self::AlreadyIssued => "already-issued",
+            Self::AlreadyIssued(_) => "already-issued",
             Self::CertificateExpired => "certificate-expired",
             Self::CertificateInactive => "certificate-inactive",
             Self::CertificateRequired => "certificate-required",
@@ -188,7 +208,9 @@ impl Refusal {
             Self::CsrRequired => "csr-required",
             Self::InvalidCsr(_) => "invalid-csr",
             Self::KeyNotAcceptable => "key-not-acceptable",
+            Self::PendingApproval { .. } => "pending-approval",
             Self::SlowDown { .. } => "slow-down",
+            Self::TokenPending => "token-pending",
             Self::Unavailable { .. } => "unavailable",
             Self::WeakKey(_) => "weak-key",
         }
@@ -199,9 +221,9 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::AccessDenied(denial) => denial.as_str(),
+            Self::AlreadyIssued(taken) => taken.as_str(),
             Self::Unavailable { reason, .. } => reason,
-            Self::AlreadyIssued
-            | Self::CertificateExpired
+            Self::CertificateExpired
             | Self::CertificateInactive
             | Self::CertificateRequired
             | Self::CertificateRevoked
@@ -210,7 +232,9 @@ impl Refusal {
             | Self::CsrRequired
             | Self::InvalidCsr(_)
             | Self::KeyNotAcceptable
+            | Self::PendingApproval { .. }
             | Self::SlowDown { .. }
+            | Self::TokenPending
             | Self::WeakKey(_) => "",
         }
     }
@@ -232,6 +256,46 @@ impl Refusal {
     fn contended() -> Self {
         let cause = String::from("the record moved under every decision");
         Self::Unavailable { retry_after: Span(1), reason: "", cause }
+    }
+}
+
+/// Why a valid token obtains nothing else.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Taken {
+    /// It is bound to another key.
+    #[error("this token has obtained a certificate for another key")]
+    AnotherKey,
+    /// A human said no to this key.
+    #[error("an operator has denied this key: let the device use its first one")]
+    KeyDenied,
+    /// A human is asked about another key, or said yes to another.
+    #[error("an operator is asked about another key of this device")]
+    ReviewOpen,
+    /// The time for asking again is over.
+    #[error("this token has obtained its certificate, and the time for asking again is over")]
+    TooLate,
+}
+
+impl Taken {
+    /// The name in attempts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AnotherKey => "",
+            Self::KeyDenied => "key-denied",
+            Self::ReviewOpen => "review-open",
+            Self::TooLate => "too-late",
+        }
+    }
+}
+
+impl From<Conflict> for Taken {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::AnotherKey => Self::AnotherKey,
+            Conflict::KeyDenied => Self::KeyDenied,
+            Conflict::ReviewOpen => Self::ReviewOpen,
+        }
     }
 }
 

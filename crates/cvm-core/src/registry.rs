@@ -12,7 +12,7 @@ use crate::device::{NewCertificate, SealedKey};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::ports::{
     CarryOutError, CertificateChange, Change, CommitError, IssueOrder, Issuer, IssuerError,
-    KeyRule, LeafTemplate, Platform, SignedLeaf, Store, Thing,
+    KeyRule, LeafTemplate, Platform, SignedLeaf, Store, Thing, ThingChange,
 };
 
 /// Our own IoT platform, in the same process.
@@ -74,18 +74,18 @@ impl Platform for EmbeddedPlatform {
 fn record_of(mut order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord, Change) {
     let at = order.at;
     let (server_made, sealed) = order.server_made.take().unzip();
-    let superseded = order.device.take_up(
-        order.slot,
-        NewCertificate {
-            id: leaf.id,
-            key: order.key.identity,
-            server_made,
-            sealed: sealed.map(|sealed| SealedKey { certificate: leaf.id, ..sealed }),
-            issued_at: at,
-            not_after: leaf.not_after,
-        },
-    );
+    order.moved.extend(order.device.take_up(NewCertificate {
+        id: leaf.id,
+        key: order.key.identity,
+        server_made,
+        sealed: sealed.map(|sealed| SealedKey { certificate: leaf.id, ..sealed }),
+        basis: order.basis,
+        issued_at: at,
+        not_after: leaf.not_after,
+        overlap: order.profile.overlap,
+    }));
     let device = order.device;
+    let taken_up = device.live_by_id(&leaf.id);
     let record = CertificateRecord {
         id: leaf.id,
         certificate_serial: leaf.certificate_serial,
@@ -93,9 +93,9 @@ fn record_of(mut order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord,
         thing_name: device.thing_name.clone(),
         policy: device.policy.clone(),
         key: order.key.identity,
-        state: CertificateState::Unconfirmed,
-        origin: Origin::Token,
-        token: device.tokens.get(order.slot).map_or(0, |token| token.generation),
+        state: taken_up.map_or(CertificateState::Unconfirmed, |live| live.state),
+        origin: taken_up.map_or(Origin::Token, |live| live.origin),
+        token: taken_up.map_or(0, |live| live.token),
         issuer: leaf.issuer,
         issued_at: at,
         not_before: leaf.not_before,
@@ -119,19 +119,22 @@ fn record_of(mut order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord,
             device.thing_name, device.policy, record.key
         ),
     };
-    let mut certificates = CertificateChange::endings(order.ended, at);
-    certificates.extend(CertificateChange::endings(superseded, at));
+    let mut events = event.of_moves(&order.moved);
+    let mut certificates = CertificateChange::moves(order.moved, at);
+    let mut keys = vec![KeyRule::NotOthers(record.key)];
+    if let Some((id, key)) = order.confirmed {
+        certificates.push(CertificateChange::Confirm(id, at));
+        keys.push(KeyRule::Own(key));
+        let (kind, certificate) = (EventKind::CertificateConfirmed, Some(id));
+        events.push(Event { kind, certificate, detail: String::new(), ..event.clone() });
+    }
     certificates.push(CertificateChange::Insert(Box::new(record.clone())));
-    let change = Change {
-        certificates,
-        key: Some(KeyRule::NotOthers(record.key)),
-        thing: Some(Thing {
-            name: device.thing_name.clone(),
-            serial_number: device.serial_number.clone(),
-            created_at: at,
-        }),
-        events: vec![event],
-        device,
-    };
+    events.push(event);
+    let thing = ThingChange::Put(Thing {
+        name: device.thing_name.clone(),
+        serial_number: device.serial_number.clone(),
+        created_at: at,
+    });
+    let change = Change { keys, thing: Some(thing), ..Change::new(device, certificates, events) };
     (record, change)
 }

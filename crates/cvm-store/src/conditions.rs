@@ -3,9 +3,9 @@
 //! A store looks up what it [`Found`] and asks for the [`refusal`] before it writes anything, so
 //! that a refused change has written nothing.
 
-use cvm_core::device::{Ended, Version};
+use cvm_core::device::{Moved, Version};
 use cvm_core::id::{CertificateId, KeyIdentity, SerialNumber, ThingName};
-use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule};
+use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule, ThingChange};
 
 /// Who has what only one may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,21 +38,24 @@ pub(crate) struct Found {
     pub(crate) thing_name: Holder,
     /// Whose the platform's entry is.
     pub(crate) thing: Holder,
-    /// Whose the key is.
-    pub(crate) key: Holder,
+    /// Whether one of the keys is another's that must not be.
+    pub(crate) is_key_taken: bool,
 }
 
-/// The key that a change has a rule for.
-pub(crate) fn key_of(change: &Change) -> Option<&KeyIdentity> {
-    match &change.key {
-        Some(KeyRule::NotOthers(key) | KeyRule::Own(key)) => Some(key),
-        None => None,
-    }
+/// The keys that must not be another's.
+pub(crate) fn keys_of(change: &Change) -> impl Iterator<Item = &KeyIdentity> {
+    change.keys.iter().filter_map(|rule| match rule {
+        KeyRule::NotOthers(key) | KeyRule::Own(key) => Some(key),
+        KeyRule::Compromise(_) | KeyRule::ReleaseAll => None,
+    })
 }
 
 /// The name of the platform's entry that a change makes.
 pub(crate) fn thing_of(change: &Change) -> Option<&ThingName> {
-    change.thing.as_ref().map(|thing| &thing.name)
+    match &change.thing {
+        Some(ThingChange::Put(thing)) => Some(&thing.name),
+        Some(ThingChange::Remove) | None => None,
+    }
 }
 
 /// Why the change may not be written, but for its certificates.
@@ -61,7 +64,7 @@ pub(crate) fn refusal(change: &Change, found: &Found) -> Option<CommitError> {
         Some(CommitError::Conflict)
     } else if found.thing_name == Holder::Other || found.thing == Holder::Other {
         Some(CommitError::ThingNameTaken)
-    } else if found.key == Holder::Other {
+    } else if found.is_key_taken {
         Some(CommitError::KeyOwned)
     } else {
         None
@@ -78,7 +81,7 @@ pub(crate) fn certificate_refusal<E>(
     let mut inserted = Vec::new();
     for certificate in &change.certificates {
         let why = match certificate {
-            CertificateChange::Confirm(id, _) | CertificateChange::End(Ended { id, .. }, _) => {
+            CertificateChange::Confirm(id, _) | CertificateChange::Move(Moved { id, .. }, _) => {
                 if inserted.contains(id) || holder_of(id)? == Holder::This {
                     continue;
                 }

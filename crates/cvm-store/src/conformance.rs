@@ -84,17 +84,22 @@ checks! {
         the_rows_of_a_change_are_in_its_commit
     }
     keys {
+        a_compromised_key_is_nobodys_for_ever
+        a_device_releases_its_keys_and_no_others
         a_key_is_another_devices_for_ever
         a_key_is_owned_from_the_commit_on
         a_key_that_nobody_owns_is_nobodys_after_not_others
         a_name_given_up_is_free
+        a_spent_token_is_spent_for_its_device
         a_thing_is_made_once
+        a_thing_is_removed_by_its_device_only
         a_tombstones_thing_name_is_taken
         another_devices_thing_name_is_taken
         of_concurrent_owners_of_one_key_one_wins
         of_concurrent_devices_with_one_thing_name_one_wins
         owning_ones_own_key_again_changes_nothing
         the_thing_of_another_device_is_taken
+        two_rules_hold_together_or_not_at_all
     }
     lists {
         a_devices_certificates_are_oldest_first
@@ -122,8 +127,9 @@ checks! {
     }
     sweeper {
         a_claim_ends_with_its_certificate
-        claims_are_the_unconfirmed_certificates_of_a_key
+        claims_are_the_live_certificates_of_a_key
         devices_are_due_from_their_time_on
         no_more_devices_are_due_than_a_sweep_takes
+        reviews_are_found_by_name_and_listed_while_open
     }
 }

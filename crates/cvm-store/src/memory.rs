@@ -11,14 +11,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use cvm_core::certificate::{CertificateRecord, CertificateState};
 use cvm_core::device::Device;
-use cvm_core::id::{CertificateId, KeyIdentity, Name, SerialNumber, ThingName, TokenMac};
+use cvm_core::id::{
+    AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, ThingName, TokenMac,
+};
 use cvm_core::journal::{Event, JournalRow};
 use cvm_core::operator::AdminToken;
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::policy::Policy;
 use cvm_core::ports::{
-    Catalogue, CertificateChange, Change, CommitError, Holding, Journal, KeyRule, Operators,
-    Policies, Store, StoreError, Thing,
+    Catalogue, CertificateChange, Change, CommitError, Due, Holding, Journal, KeyOwner, KeyRule,
+    Operators, Policies, Store, StoreError, Thing, ThingChange,
 };
 use cvm_core::time::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
@@ -50,7 +52,8 @@ struct State {
     serial_by_thing_name: HashMap<ThingName, SerialNumber>,
     certificates: BTreeMap<CertificateId, CertificateRecord>,
     certificates_by_serial: HashMap<SerialNumber, Vec<CertificateId>>,
-    key_owners: HashMap<KeyIdentity, SerialNumber>,
+    key_owners: HashMap<KeyIdentity, KeyOwner>,
+    spent_tokens: BTreeSet<(SerialNumber, [u8; 32])>,
     things: BTreeMap<ThingName, Thing>,
     policies: BTreeMap<Name, Policy>,
     admin_tokens: Vec<AdminToken>,
@@ -99,12 +102,13 @@ impl State {
             Holder::of(serial_found.map(SerialNumber::as_str), serial)
         };
         let thing = conditions::thing_of(change).and_then(|name| self.things.get(name));
-        let key = conditions::key_of(change).and_then(|key| self.key_owners.get(key));
+        let is_anothers =
+            |key: &KeyIdentity| self.key_owners.get(key).is_some_and(|owner| !owner.is(serial));
         let found = Found {
             version: self.devices.get(serial).map_or(0, |stored| stored.version),
             thing_name: holder(self.serial_by_thing_name.get(&change.device.thing_name)),
             thing: holder(thing.map(|thing| &thing.serial_number)),
-            key: holder(key),
+            is_key_taken: conditions::keys_of(change).any(is_anothers),
         };
         if let Some(refusal) = conditions::refusal(change, &found) {
             return Err(refusal);
@@ -117,18 +121,23 @@ impl State {
 
     /// All writes of a change that was checked.
     fn write(&mut self, change: Change) {
-        let Change { mut device, certificates, key, thing, events } = change;
+        let Change { mut device, certificates, keys, thing, spent_tokens, events } = change;
         let serial = device.serial_number.clone();
         device.version += 1;
         for certificate in certificates {
             self.write_certificate(certificate);
         }
-        if let Some(KeyRule::Own(key)) = key {
-            self.key_owners.entry(key).or_insert_with(|| serial.clone());
+        for rule in keys {
+            self.write_key(rule, &serial);
         }
-        if let Some(thing) = thing {
-            self.things.entry(thing.name.clone()).or_insert(thing);
+        match thing {
+            Some(ThingChange::Put(thing)) => {
+                self.things.entry(thing.name.clone()).or_insert(thing);
+            }
+            Some(ThingChange::Remove) => self.things.retain(|_, it| it.serial_number != serial),
+            None => {}
         }
+        self.spent_tokens.extend(spent_tokens.into_iter().map(|mac| (serial.clone(), mac.0)));
         if let Some(old) = self.devices.get(&serial)
             && old.thing_name != device.thing_name
         {
@@ -141,6 +150,20 @@ impl State {
         }
     }
 
+    fn write_key(&mut self, rule: KeyRule, serial: &SerialNumber) {
+        match rule {
+            KeyRule::Compromise(key) => {
+                self.key_owners.insert(key, KeyOwner::Compromised);
+            }
+            KeyRule::NotOthers(_) => {}
+            KeyRule::Own(key) => {
+                let owner = || KeyOwner::Device(serial.clone());
+                self.key_owners.entry(key).or_insert_with(owner);
+            }
+            KeyRule::ReleaseAll => self.key_owners.retain(|_, owner| !owner.is(serial)),
+        }
+    }
+
     fn write_certificate(&mut self, change: CertificateChange) {
         match change {
             CertificateChange::Confirm(id, at) => {
@@ -149,11 +172,11 @@ impl State {
                     row.confirmed_at = Some(at);
                 }
             }
-            CertificateChange::End(ended, at) => {
-                if let Some(row) = self.certificates.get_mut(&ended.id) {
-                    row.state = ended.state;
-                    row.ended_at = Some(at).filter(|_| ended.state != CertificateState::Expired);
-                    row.reason = ended.reason;
+            CertificateChange::Move(moved, at) => {
+                if let Some(row) = self.certificates.get_mut(&moved.id) {
+                    row.state = moved.state;
+                    row.ended_at = Some(at).filter(|_| moved.state.is_revocation());
+                    row.reason = moved.reason;
                 }
             }
             CertificateChange::Insert(row) => {
@@ -201,8 +224,16 @@ impl Store for MemoryStore {
         Ok(Some(Holding { certificate, device, key_owner }))
     }
 
-    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<SerialNumber>, StoreError> {
+    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<KeyOwner>, StoreError> {
         Ok(self.state()?.key_owners.get(key).cloned())
+    }
+
+    async fn token_is_spent(
+        &self,
+        serial: &SerialNumber,
+        mac: &TokenMac,
+    ) -> Result<bool, StoreError> {
+        Ok(self.state()?.spent_tokens.contains(&(serial.clone(), mac.0)))
     }
 
     async fn device_commit(&self, change: Change) -> Result<(), CommitError> {
@@ -279,20 +310,43 @@ impl Catalogue for MemoryStore {
 
     async fn claims_of(&self, key: &KeyIdentity) -> Result<Vec<SerialNumber>, StoreError> {
         let state = self.state()?;
-        let is_claim = |row: &&CertificateRecord| {
-            row.key == *key && row.state == CertificateState::Unconfirmed
-        };
+        let is_claim = |row: &&CertificateRecord| row.key == *key && row.state.is_live();
         let rows = state.certificates.values().filter(is_claim);
         let serials: BTreeSet<_> = rows.map(|row| row.serial_number.clone()).collect();
         Ok(serials.into_iter().take(SWEPT_MAX).collect())
     }
 
-    async fn due_devices(&self, now: Timestamp) -> Result<Vec<SerialNumber>, StoreError> {
+    async fn due_devices(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+    ) -> Result<Vec<Due>, StoreError> {
         let state = self.state()?;
-        let is_due = |device: &&Device| device.due_at().is_some_and(|due| due <= now);
-        let mut due: Vec<_> = state.devices.values().filter(is_due).collect();
-        due.sort_by_key(|device| device.due_at());
-        Ok(due.into_iter().take(SWEPT_MAX).map(|device| device.serial_number.clone()).collect())
+        let due = state.devices.values().filter_map(|device| {
+            let at = device.due_at().filter(|due| *due <= now)?;
+            Some(Due { at, serial_number: device.serial_number.clone() })
+        });
+        let mut due: Vec<_> = due.filter(|due| after.is_none_or(|after| due > after)).collect();
+        due.sort();
+        due.truncate(SWEPT_MAX);
+        Ok(due)
+    }
+
+    async fn reviewed_device(&self, id: AttemptCode) -> Result<Option<SerialNumber>, StoreError> {
+        let state = self.state()?;
+        let has = |device: &&Device| device.review.as_ref().is_some_and(|review| review.id == id);
+        Ok(state.devices.values().find(has).map(|device| device.serial_number.clone()))
+    }
+
+    async fn review_page(&self, request: &PageRequest) -> Result<Page<Device>, StoreError> {
+        let state = self.state()?;
+        let open = state.devices.values().filter_map(|device| {
+            let review = device.review.as_ref().filter(|review| review.is_open())?;
+            Some((review.id.to_string(), device.clone()))
+        });
+        let open: BTreeMap<String, Device> = open.collect();
+        let after = request.after.as_deref().unwrap_or_default();
+        Ok(page_of(&open, request, |id| id.as_str() > after, page::review_of))
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a list becomes a page, the same in every store: ask for one more than fits, and the key of
 //! the last that fits is where the next page starts.
 
+use cvm_core::device::Device;
 use cvm_core::journal::JournalRow;
 use cvm_core::page::{PAGE_ITEMS_MAX, Page, PageRequest};
 
@@ -20,6 +21,11 @@ pub(crate) fn cut<T>(mut items: Vec<T>, limit: usize, key_of: impl Fn(&T) -> Str
 /// A page without items that ends the list: what follows a key that the list cannot have.
 pub(crate) fn empty<T>() -> Page<T> {
     Page { items: Vec::new(), next: None }
+}
+
+/// The key of a device in the list of reviews.
+pub(crate) fn review_of(device: &Device) -> String {
+    device.review.as_ref().map_or_else(String::new, |review| review.id.to_string())
 }
 
 /// The key of a journal row in a list.

@@ -8,6 +8,7 @@
 mod attempts;
 mod database;
 mod fault;
+mod keys;
 mod numbers;
 mod read;
 mod readers;
@@ -23,13 +24,14 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use cvm_core::certificate::CertificateRecord;
 use cvm_core::device::Device;
-use cvm_core::id::{CertificateId, KeyIdentity, Name, SerialNumber, TokenMac};
+use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, TokenMac};
 use cvm_core::journal::{Event, JournalRow};
 use cvm_core::operator::AdminToken;
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::policy::Policy;
 use cvm_core::ports::{
-    Catalogue, Change, CommitError, Holding, Journal, Operators, Policies, Store, StoreError,
+    Catalogue, Change, CommitError, Due, Holding, Journal, KeyOwner, Operators, Policies, Store,
+    StoreError,
 };
 use cvm_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -123,9 +125,18 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| read::holding(connection, &id)).await
     }
 
-    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<SerialNumber>, StoreError> {
+    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<KeyOwner>, StoreError> {
         let key = *key;
         self.readers.read(move |connection| read::key_owner(connection, &key)).await
+    }
+
+    async fn token_is_spent(
+        &self,
+        serial: &SerialNumber,
+        mac: &TokenMac,
+    ) -> Result<bool, StoreError> {
+        let (serial, mac) = (serial.clone(), *mac);
+        self.readers.read(move |connection| read::is_spent(connection, &serial, &mac)).await
     }
 
     async fn device_commit(&self, change: Change) -> Result<(), CommitError> {
@@ -188,8 +199,23 @@ impl Catalogue for SqliteStore {
         self.readers.read(move |connection| read::claims(connection, &key)).await
     }
 
-    async fn due_devices(&self, now: Timestamp) -> Result<Vec<SerialNumber>, StoreError> {
-        self.readers.read(move |connection| read::due(connection, now)).await
+    async fn due_devices(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+    ) -> Result<Vec<Due>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |connection| read::due(connection, now, after.as_ref())).await
+    }
+
+    async fn reviewed_device(&self, id: AttemptCode) -> Result<Option<SerialNumber>, StoreError> {
+        self.readers.read(move |connection| read::reviewed(connection, &id.to_string())).await
+    }
+
+    async fn review_page(&self, request: &PageRequest) -> Result<Page<Device>, StoreError> {
+        let (after, limit) = (start_of(request), page::limit_of(request));
+        let rows = self.readers.read(move |c| read::reviews(c, &after, one_more(limit))).await?;
+        Ok(page::cut(rows, limit, page::review_of))
     }
 }
 

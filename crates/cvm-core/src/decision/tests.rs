@@ -3,14 +3,21 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::device::{NewCertificate, Road, SealedKey};
+use crate::device::{Basis, Burning, NewCertificate, Road, SealedKey, Word};
 use crate::id::TokenMac;
+use crate::time::Span;
 
 const LIFE: i64 = 1_000;
 
 fn device(state: TokenState) -> Device {
-    let token =
-        TokenRecord { generation: 1, mac: TokenMac([1; 32]), expires: Timestamp(50), state };
+    let token = TokenRecord {
+        generation: 1,
+        mac: TokenMac([1; 32]),
+        given_at: Timestamp(0),
+        expires: Timestamp(50),
+        state,
+        denied: Vec::new(),
+    };
     Device {
         serial_number: "SN-1".parse().unwrap(),
         thing_name: "SN-1".parse().unwrap(),
@@ -23,8 +30,11 @@ fn device(state: TokenState) -> Device {
         deleted_at: None,
         tokens: vec![token],
         live: Vec::new(),
+        first_issued_at: None,
+        outlived: None,
+        review: None,
         sealed: None,
-        contested: None,
+        contested: Vec::new(),
         version: 1,
     }
 }
@@ -41,9 +51,16 @@ fn issued(key: u8, server_made: Option<KeyAlgorithm>) -> Device {
     });
     let key = KeyIdentity([key; 32]);
     let not_after = Timestamp(LIFE);
-    let issue = NewCertificate { id, key, server_made, sealed, issued_at: Timestamp(0), not_after };
-    assert!(device.take_up(0, issue).is_empty());
+    let (basis, overlap) = (Basis::Token(0), Span(0));
+    let issued_at = Timestamp(0);
+    let issue =
+        NewCertificate { id, key, server_made, sealed, basis, issued_at, not_after, overlap };
+    assert!(device.take_up(issue).is_empty());
     device
+}
+
+fn confirm(device: &mut Device, id: &CertificateId, now: i64) {
+    drop(device.confirm(id, &Profile::default(), Timestamp(now)));
 }
 
 fn asked(device: &mut Device, key: u8, now: i64) -> Decision {
@@ -59,17 +76,20 @@ fn asked_server(device: &mut Device, algorithm: KeyAlgorithm, now: i64) -> Decis
 
 #[test]
 fn admission_tells_every_kind_of_no() {
-    let closed = |state| admit(&device(state), Some(0));
+    let admitted = |device: &Device, slot| admit(device, slot, &Profile::default());
+    let closed = |state| admitted(&device(state), Some(0));
+    let burning = Burning { by: String::from("tok"), word: Word::Revoke, at: Timestamp(0) };
+    let burnt = TokenState::BurntByOperator(burning);
     assert_eq!(closed(TokenState::Expired), Err(Denial::TokenExpired));
-    assert_eq!(closed(TokenState::BurntByOperator), Err(Denial::TokenBurntByOperator));
+    assert_eq!(closed(burnt), Err(Denial::TokenBurntByOperator));
     assert_eq!(closed(TokenState::BurntByConfirmation), Ok(Admission::Burnt));
     assert_eq!(closed(TokenState::Unused), Ok(Admission::Open));
-    assert_eq!(admit(&device(TokenState::Unused), None), Err(Denial::WrongToken));
+    assert_eq!(admitted(&device(TokenState::Unused), None), Err(Denial::WrongToken));
     let disabled = Device { disabled: true, ..device(TokenState::Unused) };
-    assert_eq!(admit(&disabled, Some(0)), Err(Denial::DeviceDisabled));
-    assert_eq!(admit(&disabled, None), Err(Denial::WrongToken));
+    assert_eq!(admitted(&disabled, Some(0)), Err(Denial::DeviceDisabled));
+    assert_eq!(admitted(&disabled, None), Err(Denial::WrongToken));
     let deleted = Device { deleted_at: Some(Timestamp(1)), ..disabled };
-    assert_eq!(admit(&deleted, Some(0)), Err(Denial::DeviceDeleted));
+    assert_eq!(admitted(&deleted, Some(0)), Err(Denial::DeviceDeleted));
 }
 
 #[test]
@@ -81,8 +101,8 @@ fn an_unused_token_issues_for_any_key() {
 fn a_used_token_answers_its_key_and_no_other() {
     let mut device = issued(1, None);
     assert_eq!(asked(&mut device, 1, 10), Decision::Answer(CertificateId([1; 32])));
-    assert_eq!(asked(&mut device, 2, 10), Decision::AnotherKey { bound: KeyIdentity([1; 32]) });
-    let another = Decision::AnotherKey { bound: KeyIdentity([1; 32]) };
+    assert_eq!(asked(&mut device, 2, 10), Decision::AnotherKey(Conflict::AnotherKey));
+    let another = Decision::AnotherKey(Conflict::AnotherKey);
     assert_eq!(asked_server(&mut device, KeyAlgorithm::EcP256, 10), another);
 }
 
@@ -101,7 +121,7 @@ fn a_key_made_here_is_answered_to_the_same_algorithm_only() {
     assert_eq!(asked_server(&mut device, KeyAlgorithm::EcP256, 10), replay);
     assert!(matches!(
         asked_server(&mut device, KeyAlgorithm::Rsa2048, 10),
-        Decision::AnotherKey { .. }
+        Decision::AnotherKey(_)
     ));
     assert_eq!(asked_server(&mut device, KeyAlgorithm::Rsa2048, 901), Decision::Issue);
 }
@@ -109,7 +129,7 @@ fn a_key_made_here_is_answered_to_the_same_algorithm_only() {
 #[test]
 fn a_burnt_token_answers_the_current_key_and_nothing_else() {
     let mut device = issued(1, None);
-    device.confirm(&CertificateId([1; 32]));
+    confirm(&mut device, &CertificateId([1; 32]), 0);
     assert_eq!(asked(&mut device, 1, LIFE), Decision::Answer(CertificateId([1; 32])));
     assert_eq!(asked(&mut device, 2, 10), Decision::Deny);
     assert_eq!(asked_server(&mut device, KeyAlgorithm::EcP256, 10), Decision::Deny);
@@ -133,8 +153,9 @@ proptest! {
                 first = Some(key);
                 number += 1;
                 let id = CertificateId([number; 32]);
-                drop(device.take_up(0, NewCertificate {
+                drop(device.take_up(NewCertificate {
                     id, key: KeyIdentity([key; 32]), server_made: None, sealed: None,
+                    basis: Basis::Token(0), overlap: Span(0),
                     issued_at: Timestamp(now), not_after: Timestamp(now + LIFE),
                 }));
             }
@@ -143,7 +164,7 @@ proptest! {
                 prop_assert!(live.is_some_and(|live| live.key == KeyIdentity([key; 32])));
             }
             if uses && let Some(id) = device.live.first().map(|live| live.id) {
-                device.confirm(&id);
+                confirm(&mut device, &id, now);
             }
         }
     }

@@ -1,7 +1,10 @@
 //! The parts of a device's record: its tokens, its live certificates, its sealed key.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use super::ReviewKey;
 use crate::certificate::{CertificateState, Origin};
 use crate::id::{CertificateId, KeyIdentity, TokenMac};
 use crate::key::KeyAlgorithm;
@@ -22,17 +25,32 @@ pub struct TokenRecord {
     pub generation: u32,
     /// Its keyed hash.
     pub mac: TokenMac,
+    /// When it was given.
+    pub given_at: Timestamp,
     /// Until when it may wait for its first issue.
     pub expires: Timestamp,
     /// What became of it.
     pub state: TokenState,
+    /// The keys that a human said no to.
+    pub denied: Vec<ReviewKey>,
+}
+
+impl TokenRecord {
+    /// Whether neither a confirmation nor an operator has burnt it.
+    #[must_use]
+    pub fn is_unburnt(&self) -> bool {
+        match self.state {
+            TokenState::BurntByConfirmation | TokenState::BurntByOperator(_) => false,
+            TokenState::Expired | TokenState::Unused | TokenState::Used { .. } => true,
+        }
+    }
 }
 
 impl PartialEq for TokenRecord {
     /// For tests and snapshots; a request is compared by [`crate::token::slot_of`] only.
     fn eq(&self, other: &Self) -> bool {
-        (self.generation, self.mac.0, self.expires, &self.state)
-            == (other.generation, other.mac.0, other.expires, &other.state)
+        let parts = |it: &Self| (it.generation, it.mac.0, it.given_at, it.expires);
+        parts(self) == parts(other) && self.state == other.state && self.denied == other.denied
     }
 }
 
@@ -43,7 +61,7 @@ pub enum TokenState {
     /// The certificate that it obtained was used: it issues nothing any more.
     BurntByConfirmation,
     /// An operator took it back.
-    BurntByOperator,
+    BurntByOperator(Burning),
     /// It waited too long for its first issue.
     Expired,
     /// It obtained nothing yet.
@@ -56,7 +74,50 @@ pub enum TokenState {
         obtained: CertificateId,
         /// When it first obtained one.
         first_issue_at: Timestamp,
+        /// A certificate that it obtained was used, under a policy where that burns no token.
+        is_confirmed: bool,
     },
+}
+
+/// Who took a token back, and by which word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Burning {
+    /// The operator, by the id of the admin token.
+    pub by: String,
+    /// The word.
+    pub word: Word,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl fmt::Display for Burning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "burnt by operator {} with `{}` at {}", self.by, self.word.as_str(), self.at)
+    }
+}
+
+/// An operator's word that burns tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// The device was decommissioned.
+    Delete,
+    /// Another token was given.
+    NewToken,
+    /// A certificate that descends from it was revoked.
+    Revoke,
+}
+
+impl Word {
+    /// As an operator types it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::NewToken => "new-token",
+            Self::Revoke => "revoke",
+        }
+    }
 }
 
 impl TokenState {
@@ -64,7 +125,7 @@ impl TokenState {
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::BurntByConfirmation | Self::BurntByOperator => "burnt",
+            Self::BurntByConfirmation | Self::BurntByOperator(_) => "burnt",
             Self::Expired => "expired",
             Self::Unused => "unused",
             Self::Used { .. } => "used",
@@ -98,9 +159,30 @@ pub struct LiveCertificate {
     pub issued_at: Timestamp,
     /// Its last second.
     pub not_after: Timestamp,
+    /// The last second of a candidate's overlap, or of a retiring one's grace.
+    pub until: Option<Timestamp>,
+}
+
+/// A current certificate that expired: within `renew_after_expiry` it may still renew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlived {
+    /// Its id.
+    pub id: CertificateId,
+    /// Whose key it certifies.
+    pub key: KeyIdentity,
+    /// The generation of the token it descends from.
+    pub token: u32,
+    /// Its last second.
+    pub not_after: Timestamp,
 }
 
 impl LiveCertificate {
+    /// Whether nobody has used it yet: unconfirmed, or a candidate.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        matches!(self.state, CertificateState::Candidate | CertificateState::Unconfirmed)
+    }
+
     /// Whether at least a tenth of its life is left; the edge belongs to the time before it.
     #[must_use]
     pub fn has_a_tenth_left(&self, now: Timestamp) -> bool {

@@ -2,6 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::id::TokenMac;
+use crate::key::KeyAlgorithm;
+use crate::profile::{Profile, Reissue};
+use crate::time::Span;
 
 fn device() -> Device {
     Device {
@@ -17,12 +20,17 @@ fn device() -> Device {
         tokens: vec![TokenRecord {
             generation: 1,
             mac: TokenMac([1; 32]),
+            given_at: Timestamp(0),
             expires: Timestamp(1_000),
             state: TokenState::Unused,
+            denied: Vec::new(),
         }],
         live: Vec::new(),
+        first_issued_at: None,
+        outlived: None,
+        review: None,
         sealed: None,
-        contested: None,
+        contested: Vec::new(),
         version: 0,
     }
 }
@@ -33,8 +41,10 @@ fn issue(number: u8, at: i64) -> NewCertificate {
         key: KeyIdentity([number; 32]),
         server_made: None,
         sealed: None,
+        basis: Basis::Token(0),
         issued_at: Timestamp(at),
         not_after: Timestamp(at + 10_000),
+        overlap: Span(500),
     }
 }
 
@@ -54,6 +64,19 @@ fn server_made(number: u8, at: i64) -> NewCertificate {
     }
 }
 
+fn renewed(number: u8, at: i64) -> NewCertificate {
+    NewCertificate { basis: Basis::Renewal(1), ..issue(number, at) }
+}
+
+fn confirm(device: &mut Device, number: u8, at: i64) -> Vec<Moved> {
+    let id = CertificateId([number; 32]);
+    device.confirm(&id, &Profile::default(), Timestamp(at)).map_or_else(Vec::new, |it| it.moved)
+}
+
+fn states(device: &Device) -> Vec<(u8, CertificateState)> {
+    device.live.iter().map(|live| (live.id.0[0], live.state)).collect()
+}
+
 fn bound(device: &Device) -> Option<Binding> {
     if let TokenState::Used { bound, .. } = device.tokens[0].state { bound } else { None }
 }
@@ -67,7 +90,7 @@ fn a_token_expires_after_its_last_second_and_only_while_unused() {
     assert_eq!(unused.tokens[0].state, TokenState::Expired);
 
     let mut used = device();
-    assert!(used.take_up(0, issue(1, 1_000)).is_empty());
+    assert!(used.take_up(issue(1, 1_000)).is_empty());
     assert!(used.settle(Timestamp(2_000)).is_empty());
     assert_eq!(used.tokens[0].state.as_str(), "used");
 }
@@ -75,7 +98,7 @@ fn a_token_expires_after_its_last_second_and_only_while_unused() {
 #[test]
 fn a_certificate_ends_after_its_last_second() {
     let mut device = device();
-    assert!(device.take_up(0, issue(1, 0)).is_empty());
+    assert!(device.take_up(issue(1, 0)).is_empty());
     assert!(device.settle(Timestamp(10_000)).is_empty());
     let ended = device.settle(Timestamp(10_001));
     assert_eq!(ended[0].state, CertificateState::Expired);
@@ -85,8 +108,8 @@ fn a_certificate_ends_after_its_last_second() {
 #[test]
 fn what_nobody_confirmed_is_superseded_by_the_next() {
     let mut device = device();
-    assert!(device.take_up(0, issue(1, 0)).is_empty());
-    let ended = device.take_up(0, issue(2, 5));
+    assert!(device.take_up(issue(1, 0)).is_empty());
+    let ended = device.take_up(issue(2, 5));
     assert_eq!(
         (ended[0].id, ended[0].state),
         (CertificateId([1; 32]), CertificateState::Superseded)
@@ -101,21 +124,21 @@ fn what_nobody_confirmed_is_superseded_by_the_next() {
 #[test]
 fn the_first_use_burns_the_token_and_destroys_the_sealed_key() {
     let mut device = device();
-    assert!(device.take_up(0, server_made(1, 0)).is_empty());
-    device.confirm(&CertificateId([1; 32]));
+    assert!(device.take_up(server_made(1, 0)).is_empty());
+    assert_eq!(confirm(&mut device, 1, 1), []);
     assert_eq!(device.state(), DeviceState::Active);
     assert_eq!(device.tokens[0].state, TokenState::BurntByConfirmation);
     assert_eq!(device.sealed, None);
 }
 
 #[test]
-fn a_sealed_key_goes_after_its_time_and_its_token_is_released() {
+fn a_sealed_key_goes_after_its_time_and_the_certificate_stays() {
     let mut device = device();
-    assert!(device.take_up(0, server_made(1, 0)).is_empty());
+    assert!(device.take_up(server_made(1, 0)).is_empty());
     assert!(device.settle(Timestamp(900)).is_empty());
-    assert!(device.sealed.is_some() && bound(&device).is_some());
+    assert!(device.sealed.is_some());
     assert!(device.settle(Timestamp(901)).is_empty());
-    assert!(device.sealed.is_none() && bound(&device).is_none());
+    assert!(device.sealed.is_none());
     assert_eq!(device.state(), DeviceState::Issued, "the certificate stays");
 }
 
@@ -123,7 +146,7 @@ fn a_sealed_key_goes_after_its_time_and_its_token_is_released() {
 fn a_timer_looks_at_a_sealed_key_when_its_time_is_over_and_at_nothing_else() {
     let mut device = device();
     assert_eq!(device.due_at(), None);
-    assert!(device.take_up(0, server_made(1, 0)).is_empty());
+    assert!(device.take_up(server_made(1, 0)).is_empty());
     assert_eq!(device.due_at(), Some(Timestamp(901)));
     assert!(device.settle(Timestamp(901)).is_empty());
     assert_eq!(device.due_at(), None);
@@ -132,7 +155,7 @@ fn a_timer_looks_at_a_sealed_key_when_its_time_is_over_and_at_nothing_else() {
 #[test]
 fn a_sealed_key_goes_after_five_replays() {
     let mut device = device();
-    assert!(device.take_up(0, server_made(1, 0)).is_empty());
+    assert!(device.take_up(server_made(1, 0)).is_empty());
     device.sealed.as_mut().unwrap().replays = KEY_REPLAYS_MAX - 1;
     assert!(device.settle(Timestamp(1)).is_empty());
     assert!(device.sealed.is_some());
@@ -144,7 +167,7 @@ fn a_sealed_key_goes_after_five_replays() {
 #[test]
 fn who_loses_a_key_loses_its_certificate_and_keeps_a_token_for_another_key() {
     let mut device = device();
-    assert!(device.take_up(0, issue(1, 0)).is_empty());
+    assert!(device.take_up(issue(1, 0)).is_empty());
     let ended = device.lose_key(&KeyIdentity([1; 32]));
     assert_eq!(ended[0].state, CertificateState::Revoked);
     assert_eq!(bound(&device), None);
@@ -154,17 +177,101 @@ fn who_loses_a_key_loses_its_certificate_and_keeps_a_token_for_another_key() {
 #[test]
 fn the_stored_form_is_read_back_as_it_was() {
     let mut device = device();
-    assert!(device.take_up(0, server_made(1, 0)).is_empty());
+    assert!(device.take_up(server_made(1, 0)).is_empty());
     device.attributes.insert(String::from("line"), String::from("2"));
     let text = serde_json::to_string(&device).unwrap();
     assert_eq!(serde_json::from_str::<Device>(&text).unwrap(), device);
 }
 
+#[test]
+fn promotion_retires_the_former_current_one_for_its_grace() {
+    let mut device = device();
+    assert_eq!(device.take_up(issue(1, 0)), []);
+    assert_eq!(confirm(&mut device, 1, 0), []);
+    assert_eq!(device.take_up(renewed(2, 10)), []);
+    assert_eq!(states(&device), [(1, CertificateState::Current), (2, CertificateState::Candidate)]);
+    let moved = confirm(&mut device, 2, 20);
+    assert_eq!((moved[0].id.0[0], moved[0].state), (1, CertificateState::Retiring));
+    assert_eq!(device.due_at(), Some(Timestamp(20 + 300 + 1)));
+    assert_eq!(device.settle(Timestamp(320)), []);
+    assert_eq!(device.settle(Timestamp(321))[0].state, CertificateState::Superseded);
+    assert_eq!(states(&device), [(2, CertificateState::Current)]);
+}
+
+#[test]
+fn a_second_promotion_ends_the_retiring_one_at_once() {
+    let mut device = device();
+    assert_eq!(device.take_up(issue(1, 0)), []);
+    for number in 1..=3 {
+        drop(confirm(&mut device, number, 10));
+        drop(device.take_up(renewed(number + 1, 10)));
+    }
+    let at_most_one = |state| device.live.iter().filter(|live| live.state == state).count() <= 1;
+    assert!(at_most_one(CertificateState::Retiring));
+    assert_eq!(device.live.len(), 3);
+}
+
+#[test]
+fn a_candidate_is_dropped_on_evidence_after_its_overlap_and_not_before() {
+    let mut device = device();
+    assert_eq!(device.take_up(issue(1, 0)), []);
+    assert_eq!(confirm(&mut device, 1, 0), []);
+    assert_eq!(device.take_up(renewed(2, 10)), []);
+    let current = CertificateId([1; 32]);
+    assert_eq!(device.settle(Timestamp(600)), [], "time alone is no evidence");
+    assert_eq!(device.use_current(&current, Timestamp(510)), []);
+    assert_eq!(device.use_current(&CertificateId([2; 32]), Timestamp(511)), []);
+    let moved = device.use_current(&current, Timestamp(511));
+    assert_eq!(moved[0].state, CertificateState::Dropped);
+}
+
+#[test]
+fn what_a_renewal_wins_over_is_dropped_and_what_a_token_displaces_is_superseded() {
+    let mut device = device();
+    assert_eq!(device.take_up(issue(1, 0)), []);
+    assert_eq!(confirm(&mut device, 1, 0), []);
+    assert_eq!(device.take_up(issue(2, 1)), []);
+    assert_eq!(device.take_up(renewed(3, 2))[0].state, CertificateState::Dropped);
+    assert_eq!(device.take_up(issue(4, 3))[0].state, CertificateState::Superseded);
+}
+
+#[test]
+fn a_review_that_was_approved_lapses_after_seven_days() {
+    let mut device = device();
+    device.review = Some(Review {
+        id: "00000-00001".parse().unwrap(),
+        token: 1,
+        key: ReviewKey::Device(KeyIdentity([9; 32])),
+        bound: None,
+        address: String::new(),
+        opened_at: Timestamp(0),
+        state: ReviewState::Waiting,
+    });
+    assert!(device.decide_review(Verdict::Approve, Timestamp(10)));
+    assert!(!device.decide_review(Verdict::Deny, Timestamp(10)), "it is decided");
+    let state = |device: &Device| device.review.as_ref().unwrap().state.clone();
+    drop(device.settle(Timestamp(10 + 7 * 86_400)));
+    assert_eq!(state(&device), ReviewState::Approved(Timestamp(10)));
+    drop(device.settle(Timestamp(11 + 7 * 86_400)));
+    assert_eq!(state(&device), ReviewState::Lapsed);
+}
+
+#[test]
+fn under_always_and_approval_confirmation_burns_no_token() {
+    for reissue in [Reissue::Always, Reissue::Approval] {
+        let mut device = device();
+        assert_eq!(device.take_up(issue(1, 0)), []);
+        let profile = Profile { reissue, ..Profile::default() };
+        assert!(device.confirm(&CertificateId([1; 32]), &profile, Timestamp(1)).is_some());
+        assert!(device.tokens[0].is_unburnt());
+    }
+}
+
 proptest! {
-    /// Invariant I1 and rule 2, whatever happens in whatever order: at most one certificate that
-    /// is unconfirmed or current, and once burnt a token stays burnt.
+    /// I1, whatever happens in whatever order: one certificate that is unconfirmed or current, one
+    /// candidate beside a current one only, one retiring; and once burnt a token stays burnt.
     #[test]
-    fn no_order_of_events_breaks_the_record(events in prop::collection::vec((0_u8..5, 0_i64..400), 0..60)) {
+    fn no_order_of_events_breaks_the_record(events in prop::collection::vec((0_u8..9, 0_i64..400), 0..60)) {
         let mut device = device();
         let mut now = 0;
         let mut is_burnt = false;
@@ -172,14 +279,20 @@ proptest! {
             now += wait;
             drop(device.settle(Timestamp(now)));
             let may_issue = matches!(device.tokens[0].state, TokenState::Unused | TokenState::Used { .. });
+            let (first, last) = (device.live.first().cloned(), device.live.last().cloned());
             match event {
-                0 if may_issue => drop(device.take_up(0, issue(number, now))),
-                1 if may_issue => drop(device.take_up(0, server_made(number, now))),
-                2 => if let Some(id) = device.live.first().map(|live| live.id) { device.confirm(&id) },
-                3 => if let Some(key) = device.live.first().map(|live| live.key) { drop(device.lose_key(&key)) },
+                0 if may_issue => drop(device.take_up(issue(number, now))),
+                1 if may_issue => drop(device.take_up(server_made(number, now))),
+                2 | 3 => if let Some(live) = last { drop(confirm(&mut device, live.id.0[0], now)) },
+                4 => if let Some(live) = first { drop(device.lose_key(&live.key)) },
+                5 | 6 if device.state() == DeviceState::Active => drop(device.take_up(renewed(number, now))),
+                7 => if let Some(live) = first { drop(device.use_current(&live.id, Timestamp(now))) },
                 _ => {}
             }
-            prop_assert!(device.live.len() <= 1);
+            let count = |state| device.live.iter().filter(|live| live.state == state).count();
+            let working = count(CertificateState::Current) + count(CertificateState::Unconfirmed);
+            prop_assert!(working <= 1 && count(CertificateState::Retiring) <= 1);
+            prop_assert!(count(CertificateState::Candidate) <= count(CertificateState::Current));
             prop_assert!(device.sealed.as_ref().is_none_or(|key| device.live_by_id(&key.certificate).is_some()));
             let burnt_now = device.tokens[0].state == TokenState::BurntByConfirmation;
             prop_assert!(!is_burnt || burnt_now);

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::certificate::CertificateRecord;
-use crate::device::{Device, Ended, SealedKey};
-use crate::id::AttemptCode;
+use crate::device::{Basis, Device, Moved, SealedKey};
+use crate::id::{AttemptCode, CertificateId, KeyIdentity};
 use crate::key::{KeyAlgorithm, PublicKey};
 use crate::operator::Actor;
 use crate::profile::Profile;
@@ -16,10 +16,12 @@ use crate::time::Timestamp;
 pub struct IssueOrder<'a> {
     /// The record the decision was made on, settled.
     pub device: Device,
-    /// What settling ended.
-    pub ended: Vec<Ended>,
-    /// Which of the device's tokens obtains it.
-    pub slot: usize,
+    /// What moved in it already.
+    pub moved: Vec<Moved>,
+    /// The certificate whose first use the request is, and its key.
+    pub confirmed: Option<(CertificateId, KeyIdentity)>,
+    /// What it is asked for with.
+    pub basis: Basis,
     /// The key to certify.
     pub key: &'a PublicKey,
     /// Where the server made the key: by which algorithm, and the key sealed. The certificate it

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::certificate::CertificateRecord;
-use crate::device::{Device, Ended};
-use crate::id::{CertificateId, KeyIdentity, Name, SerialNumber, ThingName, TokenMac};
+use crate::device::{Device, Moved};
+use crate::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, ThingName, TokenMac};
 use crate::journal::{Event, JournalRow};
 use crate::operator::AdminToken;
 use crate::page::{Page, PageRequest};
@@ -28,7 +28,14 @@ pub trait Store: Send + Sync {
     async fn holding_find(&self, id: &CertificateId) -> Result<Option<Holding>, StoreError>;
 
     /// Which device has proven possession of `key`.
-    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<SerialNumber>, StoreError>;
+    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<KeyOwner>, StoreError>;
+
+    /// Whether the device ever had this token and has no slot for it any more.
+    async fn token_is_spent(
+        &self,
+        serial: &SerialNumber,
+        mac: &TokenMac,
+    ) -> Result<bool, StoreError>;
 
     /// Writes a change: all of it, durably, or nothing of it.
     ///
@@ -58,7 +65,32 @@ pub struct Holding {
     /// The record of its device.
     pub device: Device,
     /// Which device has proven possession of the certificate's key.
-    pub key_owner: Option<SerialNumber>,
+    pub key_owner: Option<KeyOwner>,
+}
+
+impl Holding {
+    /// Whether the certificate's key is another device's, or nobody's any more.
+    #[must_use]
+    pub fn is_key_lost(&self) -> bool {
+        self.key_owner.as_ref().is_some_and(|owner| !owner.is(&self.device.serial_number))
+    }
+}
+
+/// Whose a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// Nobody's, for ever: an operator called it compromised.
+    Compromised,
+    /// The device that has proven possession of it.
+    Device(SerialNumber),
+}
+
+impl KeyOwner {
+    /// Whether it is the device called `serial`.
+    #[must_use]
+    pub fn is(&self, serial: &SerialNumber) -> bool {
+        matches!(self, Self::Device(owner) if owner == serial)
+    }
 }
 
 /// A change of one device, decided upon the version of `device` that was read.
@@ -69,12 +101,23 @@ pub struct Change {
     pub device: Device,
     /// What happens to certificate rows.
     pub certificates: Vec<CertificateChange>,
-    /// What must hold of a key, or is made to hold.
-    pub key: Option<KeyRule>,
-    /// The platform's entry, made if it is not there.
-    pub thing: Option<Thing>,
+    /// What must hold of keys, or is made to hold: at most two rules.
+    pub keys: Vec<KeyRule>,
+    /// What happens to the platform's entry.
+    pub thing: Option<ThingChange>,
+    /// Tokens that have no slot in the record any more, to be remembered as burnt.
+    pub spent_tokens: Vec<TokenMac>,
     /// Rows for the journal.
     pub events: Vec<Event>,
+}
+
+impl Change {
+    /// A change of the record and of certificate rows, with its journal rows.
+    #[must_use]
+    pub fn new(device: Device, certificates: Vec<CertificateChange>, events: Vec<Event>) -> Self {
+        let (keys, spent_tokens) = (Vec::new(), Vec::new());
+        Self { device, certificates, keys, thing: None, spent_tokens, events }
+    }
 }
 
 /// What happens to one certificate row.
@@ -82,27 +125,41 @@ pub struct Change {
 pub enum CertificateChange {
     /// It was used for the first time at this moment, and is the current one.
     Confirm(CertificateId, Timestamp),
-    /// It ended at this moment.
-    End(Ended, Timestamp),
     /// It is new.
     Insert(Box<CertificateRecord>),
+    /// It moved on at this moment, otherwise than by its first use. Where it is not live any more,
+    /// this is when it ended.
+    Move(Moved, Timestamp),
 }
 
 impl CertificateChange {
-    /// The changes that write what ended.
+    /// The changes that write what moved.
     #[must_use]
-    pub fn endings(ended: Vec<Ended>, at: Timestamp) -> Vec<Self> {
-        ended.into_iter().map(|ended| Self::End(ended, at)).collect()
+    pub fn moves(moved: Vec<Moved>, at: Timestamp) -> Vec<Self> {
+        moved.into_iter().map(|moved| Self::Move(moved, at)).collect()
     }
 }
 
-/// What must hold of a key in the commit.
+/// What must hold of a key in the commit, or is made to hold.
 #[derive(Clone, Copy, Debug)]
 pub enum KeyRule {
+    /// It is nobody's from now on, whosever it was.
+    Compromise(KeyIdentity),
     /// No other device owns it.
     NotOthers(KeyIdentity),
     /// It is this device's from now on; put if absent.
     Own(KeyIdentity),
+    /// None of this device's keys is its own any more.
+    ReleaseAll,
+}
+
+/// What happens to the platform's entry of a device.
+#[derive(Clone, Debug)]
+pub enum ThingChange {
+    /// Made if it is not there.
+    Put(Thing),
+    /// Removed if it is there and this device's.
+    Remove,
 }
 
 /// An entry of the embedded platform.
@@ -144,6 +201,15 @@ pub enum StoreError {
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
 }
 
+/// A device that a timer has to look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// Since when.
+    pub at: Timestamp,
+    /// Which one.
+    pub serial_number: SerialNumber,
+}
+
 /// Lists and look-ups that no decision is made from; they may be a moment behind.
 #[async_trait]
 pub trait Catalogue: Send + Sync {
@@ -162,12 +228,23 @@ pub trait Catalogue: Send + Sync {
         serial: &SerialNumber,
     ) -> Result<Vec<CertificateRecord>, StoreError>;
 
-    /// The devices that hold an unconfirmed certificate for `key`, from a sparse index, at most
-    /// 100.
+    /// The devices that hold an unconfirmed certificate or a candidate for `key`, from a sparse
+    /// index, at most 100.
     async fn claims_of(&self, key: &KeyIdentity) -> Result<Vec<SerialNumber>, StoreError>;
 
-    /// The devices whose [`Device::due_at`] is `now` or earlier, from a sparse index, at most 100.
-    async fn due_devices(&self, now: Timestamp) -> Result<Vec<SerialNumber>, StoreError>;
+    /// The devices whose [`Device::due_at`] is `now` or earlier, earliest first, from a sparse
+    /// index, at most 100, those after `after` only.
+    async fn due_devices(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+    ) -> Result<Vec<Due>, StoreError>;
+
+    /// The device whose [`Device::review`] is called `id`, from a sparse index.
+    async fn reviewed_device(&self, id: AttemptCode) -> Result<Option<SerialNumber>, StoreError>;
+
+    /// Devices with an open review in order of its name, from a sparse index.
+    async fn review_page(&self, page: &PageRequest) -> Result<Page<Device>, StoreError>;
 }
 
 /// What a device may do.

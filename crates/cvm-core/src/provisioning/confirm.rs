@@ -1,10 +1,10 @@
-//! Confirmation: the first use of a certificate, durable before it is answered.
+//! The use of a certificate; the first one is its confirmation, durable before it is answered.
 
 use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Trace};
 use crate::attempt::{Act, StepName};
 use crate::certificate::CertificateState;
-use crate::device::Ended;
-use crate::id::{CertificateId, SerialNumber};
+use crate::device::{Device, Moved};
+use crate::id::{CertificateId, KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::ports::{CertificateChange, Change, CommitError, Holding, KeyRule};
 use crate::time::Timestamp;
@@ -18,14 +18,34 @@ pub struct Confirmed {
 
 impl Provisioning {
     /// Confirms the certificate that the caller proved possession of in its handshake: its token
-    /// is burnt and its key is this device's from now on. Doing it again changes nothing.
+    /// is burnt where the profile says so, and its key is this device's from now on. A candidate
+    /// is promoted. Doing it again changes nothing.
     pub async fn confirm(
         &self,
         shown: Option<CertificateId>,
         caller: &Caller,
     ) -> (Result<Confirmed, Refusal>, FollowUp) {
+        self.use_certificate(Act::Confirm, shown, caller).await
+    }
+
+    /// Lets a connection in. It confirms as [`Self::confirm`] does; a retiring certificate is let
+    /// in as well, and confirms nothing.
+    pub async fn connect(
+        &self,
+        shown: Option<CertificateId>,
+        caller: &Caller,
+    ) -> (Result<Confirmed, Refusal>, FollowUp) {
+        self.use_certificate(Act::Connect, shown, caller).await
+    }
+
+    async fn use_certificate(
+        &self,
+        act: Act,
+        shown: Option<CertificateId>,
+        caller: &Caller,
+    ) -> (Result<Confirmed, Refusal>, FollowUp) {
         let now = self.ports.clock.read().now;
-        let mut trace = Trace::new(Act::Confirm, caller, now);
+        let mut trace = Trace::new(act, caller, now);
         let Some(id) = shown else {
             return (Err(Refusal::CertificateRequired), FollowUp::default());
         };
@@ -39,24 +59,19 @@ impl Provisioning {
             };
             let serial_number = holding.device.serial_number.clone();
             device = Some(serial_number.clone());
-            let key = holding.certificate.key;
-            let done = self.confirm_once(holding, &mut trace).await;
-            match done {
-                Ok(Some(())) => {
-                    let mut after = trace.follow_up(serial_number.clone(), "confirmed", "");
-                    after.proven = Some((key, serial_number.clone()));
+            match self.use_once(holding, &mut trace).await {
+                Ok(Some(proven)) => {
+                    let outcome = match act {
+                        Act::Connect => "connected",
+                        Act::Confirm | Act::Renew | Act::Vend => "confirmed",
+                    };
+                    let mut after = trace.follow_up(serial_number.clone(), outcome, "");
+                    after.proven = proven.key.map(|key| (key, serial_number.clone()));
                     return (Ok(Confirmed { serial_number }), after);
                 }
                 Ok(None) => {}
                 Err(refusal) => {
-                    let kind = EventKind::RevokedCertificateUsed;
-                    let alarm = (refusal == Refusal::CertificateRevoked).then(|| Event {
-                        certificate: Some(id),
-                        ..trace.alarm(kind, &serial_number, String::new())
-                    });
-                    let mut after =
-                        trace.follow_up(serial_number, refusal.slug(), refusal.reason());
-                    after.events.extend(alarm);
+                    let after = trace.certificate_refused(&id, serial_number, &refusal);
                     return (Err(refusal), after);
                 }
             }
@@ -67,29 +82,19 @@ impl Provisioning {
     }
 
     /// One decision on the holding as it was read; `None` where the record moved meanwhile.
-    async fn confirm_once(
+    async fn use_once(
         &self,
         holding: Holding,
         trace: &mut Trace<'_>,
-    ) -> Result<Option<()>, Refusal> {
+    ) -> Result<Option<Proven>, Refusal> {
         let id = holding.certificate.id;
-        let key = holding.certificate.key;
-        let (state, mut device, ended) = settle_holding(holding, trace.at);
-        if let Err(refusal) = usable(state, device.disabled) {
+        let (state, mut device, mut moved) = settle_holding(holding, trace.at);
+        if let Err(refusal) = usable(state, device.disabled, trace.act) {
             trace.refused(StepName::Certificate, format!("{state} {id}"));
             return Err(refusal);
         }
         trace.passed(StepName::Certificate, format!("{state} {id}"));
-        if state == CertificateState::Current {
-            return Ok(Some(()));
-        }
-        device.confirm(&id);
-        // Whoever else holds an unconfirmed certificate for the key loses it in this commit. That is
-        // judged at every read, and written once the answer has left; the record remembers it for
-        // the sweeper, in case this process ends before.
-        let claims = self.ports.catalogue.claims_of(&key).await;
-        let claims = claims.map_err(|error| Refusal::unavailable(&error))?;
-        device.contested = claims.iter().any(|it| *it != device.serial_number).then_some(key);
+        let key = self.take_note_of_use(&mut device, &id, trace.at, &mut moved).await?;
         let event = Event {
             at: trace.at,
             class: EventClass::Change,
@@ -100,19 +105,23 @@ impl Provisioning {
             actor: trace.caller.actor(),
             detail: String::new(),
         };
-        let mut certificates = CertificateChange::endings(ended, trace.at);
-        certificates.push(CertificateChange::Confirm(id, trace.at));
-        let change = Change {
-            device,
-            certificates,
-            key: Some(KeyRule::Own(key)),
-            thing: None,
-            events: vec![event],
-        };
+        let mut events = event.of_moves(&moved);
+        // What time alone did is judged at every read; there is nothing to write for it.
+        if key.is_none() && events.is_empty() {
+            return Ok(Some(Proven { key }));
+        }
+        let mut certificates = CertificateChange::moves(moved, trace.at);
+        if key.is_some() {
+            certificates.push(CertificateChange::Confirm(id, trace.at));
+            events.push(event);
+        }
+        let keys = key.map(KeyRule::Own).into_iter().collect();
+        let change = Change { keys, ..Change::new(device, certificates, events) };
         match self.ports.store.device_commit(change).await {
             Ok(()) => {
-                trace.passed(StepName::Record, "first use: the token is burnt");
-                Ok(Some(()))
+                let what = if key.is_some() { "first use" } else { "its candidate is dropped" };
+                trace.passed(StepName::Record, what);
+                Ok(Some(Proven { key }))
             }
             // Who lost the race for the key finds itself refused at the next read.
             Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {
@@ -121,48 +130,85 @@ impl Provisioning {
             Err(error @ CommitError::Unavailable(_)) => Err(Refusal::unavailable(&error)),
         }
     }
+
+    /// Notes in the record that the certificate called `id` was used; returns its key where this
+    /// is its first use.
+    ///
+    /// Whoever else holds an unconfirmed certificate for the key loses it in the same commit. That
+    /// is judged at every read, and written once the answer has left; the record remembers it for
+    /// the sweeper, in case this process ends before.
+    pub(super) async fn take_note_of_use(
+        &self,
+        device: &mut Device,
+        id: &CertificateId,
+        now: Timestamp,
+        moved: &mut Vec<Moved>,
+    ) -> Result<Option<KeyIdentity>, Refusal> {
+        let profile = self.profiles.find_or_default(&device.profile);
+        let Some(confirmation) = device.confirm(id, profile, now) else {
+            moved.extend(device.use_current(id, now));
+            return Ok(None);
+        };
+        moved.extend(confirmation.moved);
+        let key = confirmation.key;
+        let claims = self.ports.catalogue.claims_of(&key).await;
+        let claims = claims.map_err(|error| Refusal::unavailable(&error))?;
+        if claims.iter().any(|it| *it != device.serial_number) && !device.contested.contains(&key) {
+            device.contested.push(key);
+        }
+        Ok(Some(key))
+    }
+}
+
+/// The key that a use proved, where it was the first.
+struct Proven {
+    key: Option<KeyIdentity>,
 }
 
 /// The holding's certificate state and record as of `now`, whoever has swept or not.
 pub(super) fn settle_holding(
     holding: Holding,
     now: Timestamp,
-) -> (CertificateState, crate::device::Device, Vec<Ended>) {
-    let Holding { certificate, mut device, key_owner } = holding;
-    let mut ended = device.settle(now);
-    if key_owner.is_some_and(|owner| owner != device.serial_number) {
-        ended.extend(device.lose_key(&certificate.key));
+) -> (CertificateState, Device, Vec<Moved>) {
+    let is_key_lost = holding.is_key_lost();
+    let Holding { certificate, mut device, .. } = holding;
+    let mut moved = device.settle(now);
+    if is_key_lost {
+        moved.extend(device.lose_key(&certificate.key));
     }
-    let is_this = |ended: &&Ended| ended.id == certificate.id;
-    let state = match (device.live_by_id(&certificate.id), ended.iter().find(is_this)) {
+    let is_this = |moved: &&Moved| moved.id == certificate.id;
+    let state = match (device.live_by_id(&certificate.id), moved.iter().rfind(is_this)) {
         (Some(live), _) => live.state,
-        (None, Some(ended)) => ended.state,
+        (None, Some(moved)) => moved.state,
         // A record that lost sight of a certificate does not let it in.
         (None, None) if certificate.state.is_live() => CertificateState::Superseded,
         (None, None) => certificate.state,
     };
-    (state, device, ended)
+    (state, device, moved)
 }
 
 /// Of several reasons to refuse, the first that holds, in the contract's order: revoked,
 /// superseded, inactive, expired.
-fn usable(state: CertificateState, is_disabled: bool) -> Result<(), Refusal> {
+pub(super) fn usable(state: CertificateState, is_disabled: bool, act: Act) -> Result<(), Refusal> {
     match state {
         CertificateState::Revoked => Err(Refusal::CertificateRevoked),
-        CertificateState::Dropped | CertificateState::Superseded | CertificateState::Retiring => {
+        CertificateState::Dropped | CertificateState::Superseded => {
             Err(Refusal::CertificateSuperseded)
         }
+        CertificateState::Retiring if act != Act::Connect => Err(Refusal::CertificateSuperseded),
         CertificateState::Candidate
         | CertificateState::Current
         | CertificateState::Expired
+        | CertificateState::Retiring
         | CertificateState::Unconfirmed
             if is_disabled =>
         {
             Err(Refusal::CertificateInactive)
         }
         CertificateState::Expired => Err(Refusal::CertificateExpired),
-        CertificateState::Candidate | CertificateState::Current | CertificateState::Unconfirmed => {
-            Ok(())
-        }
+        CertificateState::Candidate
+        | CertificateState::Current
+        | CertificateState::Retiring
+        | CertificateState::Unconfirmed => Ok(()),
     }
 }

@@ -7,7 +7,9 @@ use crate::attempt::{Act, Attempt, Step, StepName};
 use crate::error::chain_of;
 use crate::id::{KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
+use crate::key::UncheckedCsr;
 use crate::limit::host_of;
+use crate::ports::{KeyOwner, StoreError};
 use crate::time::Timestamp;
 
 /// What has to happen after the answer has left.
@@ -17,8 +19,27 @@ pub struct FollowUp {
     pub(super) attempt: Option<Attempt>,
     pub(super) unknown: Option<(String, Timestamp)>,
     pub(super) events: Vec<Event>,
-    pub(super) alarm_unless_own: Option<(KeyIdentity, Event)>,
+    pub(super) stranger: Option<Stranger>,
     pub(super) proven: Option<(KeyIdentity, SerialNumber)>,
+}
+
+/// A key that was shown with a burnt token and is not the device's current one: an alarm, if the
+/// request proves possession of it.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    pub(super) csr: UncheckedCsr,
+    pub(super) key: KeyIdentity,
+    pub(super) formers: Formers,
+    pub(super) alarm: Event,
+}
+
+/// What a former key of the device itself is, with a burnt token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Formers {
+    /// Old, but no stranger's.
+    AreKnown,
+    /// As alarming as a stranger's.
+    AreStrangers,
 }
 
 /// What a follow-up did.
@@ -51,11 +72,10 @@ impl Provisioning {
         }
         let mut events = follow_up.events;
         let mut followed = Followed::default();
-        if let Some((key, event)) = follow_up.alarm_unless_own {
-            match ports.store.key_owner(&key).await {
-                // The device's own former key: old, but no stranger's.
-                Ok(owner) if owner.is_some() && owner == event.serial_number => {}
-                Ok(_) => events.push(event),
+        if let Some(stranger) = follow_up.stranger {
+            match self.is_stranger(&stranger).await {
+                Ok(true) => events.push(stranger.alarm),
+                Ok(false) => {}
                 Err(error) => followed.failures.push(chain_of(&error)),
             }
         }
@@ -78,6 +98,20 @@ impl Provisioning {
         followed
     }
 
+    /// Whether the key is a stranger's. Only now, after the answer, is its signature verified: before
+    /// it, that would tell this refusal from others.
+    async fn is_stranger(&self, stranger: &Stranger) -> Result<bool, StoreError> {
+        if self.ports.issuer.csr_check(&stranger.csr).is_err() {
+            return Ok(false);
+        }
+        if stranger.formers == Formers::AreStrangers {
+            return Ok(true);
+        }
+        let owner = self.ports.store.key_owner(&stranger.key).await?;
+        let device = stranger.alarm.serial_number.as_ref();
+        Ok(!matches!(owner, Some(KeyOwner::Device(owner)) if Some(&owner) == device))
+    }
+
     /// The row to write, if any. Of alarms, and of requests that came too soon, one a minute for
     /// each device and kind: whoever makes them must not fill the journal. An alarm that is muted is
     /// still a decision where a valid token was shown.
@@ -88,7 +122,8 @@ impl Provisioning {
         if !is_limited || self.alarms.lock().ask(key, event.at).is_ok() {
             return Some(event);
         }
-        let is_decision = event.kind == EventKind::AnotherKeyRefused;
+        let is_decision =
+            matches!(event.kind, EventKind::AnotherKeyPending | EventKind::AnotherKeyRefused);
         is_decision.then_some(Event { class: EventClass::Decision, ..event })
     }
 }
@@ -120,6 +155,11 @@ impl<'a> Trace<'a> {
     }
 
     pub(super) fn follow_up(self, serial: SerialNumber, outcome: &str, reason: &str) -> FollowUp {
+        self.noted(serial, outcome, reason)
+    }
+
+    /// The attempt, and nothing else.
+    pub(super) fn noted(&self, serial: SerialNumber, outcome: &str, reason: &str) -> FollowUp {
         FollowUp {
             attempt: Some(Attempt {
                 code: self.caller.attempt,
@@ -129,7 +169,7 @@ impl<'a> Trace<'a> {
                 act: self.act,
                 outcome: outcome.to_owned(),
                 reason: reason.to_owned(),
-                steps: self.steps,
+                steps: self.steps.clone(),
             }),
             ..FollowUp::default()
         }

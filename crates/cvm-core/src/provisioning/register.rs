@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use thiserror::Error;
-
 use super::Provisioning;
-use crate::device::{Device, Road, TokenRecord, TokenState};
+use super::operate::OperatorRefusal;
+use crate::device::{Device, Road, TokenToGive};
 use crate::id::{IdError, Name, SerialNumber, ThingName, TokenMac};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::operator::Actor;
 use crate::policy::DEFAULT_POLICY;
-use crate::ports::{Change, CommitError, Ports, StoreError};
+use crate::ports::{Change, CommitError, Ports};
 use crate::profile::Profiles;
 use crate::time::{Span, Timestamp};
 use crate::token::{Token, slot_of};
 
 /// How long the answer to a registration that brought no token can be repeated.
-const TOKEN_REPEATABLE: Span = Span::DAY;
+pub(super) const TOKEN_REPEATABLE: Span = Span::DAY;
 
 /// AWS IoT Core: a thing has at most 50 attributes with its type, values of at most 800 characters.
 const ATTRIBUTES_MAX: usize = 50;
@@ -39,6 +38,8 @@ pub struct NewDevice {
     pub profile: Option<Name>,
     /// What its operator says of it.
     pub attributes: BTreeMap<String, String>,
+    /// Whether a device that was deleted begins another life.
+    pub again: bool,
 }
 
 /// Where a new device's token comes from.
@@ -64,72 +65,36 @@ pub struct Registered {
     pub is_new: bool,
 }
 
-/// Why a registration is refused.
-#[derive(Debug, Error)]
-pub enum RegisterRefusal {
-    /// The serial number is registered, with another token or other names.
-    #[error(
-        "this serial number is registered already, with another token or other settings: see \
-         `cvm device show`; its token is where its first registration put it"
-    )]
-    AlreadyExists,
-    /// The device was decommissioned.
-    #[error("this device was deleted")]
-    DeviceDeleted,
-    /// What was asked for cannot be.
-    #[error("{0}")]
-    Invalid(String),
-    /// Another device has the thing name.
-    #[error("another device has this thing name: choose one with --thing-name (thingName)")]
-    ThingNameTaken,
-    /// The store cannot now.
-    #[error("the store is unavailable")]
-    Unavailable(String),
-    /// No such policy.
-    #[error("there is no policy called {0}: put it with `cvm policy put`")]
-    UnknownPolicy(Name),
-    /// No such profile.
-    #[error("there is no profile called {0}: add a [[profile]] to the configuration")]
-    UnknownProfile(Name),
-}
-
-impl From<StoreError> for RegisterRefusal {
-    fn from(error: StoreError) -> Self {
-        Self::Unavailable(crate::error::chain_of(&error))
-    }
-}
-
-impl From<IdError> for RegisterRefusal {
-    fn from(error: IdError) -> Self {
-        Self::Invalid(error.to_string())
-    }
-}
-
 impl Provisioning {
     /// Registers a device. The same again, with the same token, changes nothing, whatever became
     /// of the token.
     ///
     /// # Errors
-    /// [`RegisterRefusal`]; nothing was registered.
+    /// [`OperatorRefusal`]; nothing was registered.
     pub async fn device_register(
         &self,
         new: NewDevice,
         operator: &str,
-    ) -> Result<Registered, RegisterRefusal> {
+    ) -> Result<Registered, OperatorRefusal> {
         check_attributes(&new.attributes)?;
         let now = self.ports.clock.read().now;
-        let (token, mac) = self.token_of(&new, operator);
+        let (token, mac) = self.token_of(&new.serial_number, &new.token, operator);
         // What is registered already is compared, not judged by what the configuration has now.
-        if let Some(known) = self.ports.store.device_find(&new.serial_number).await? {
-            return self.registered_before(&new, mac, known, token, now);
-        }
-        let device = self.device_of(&new, mac, now)?;
+        let known = self.ports.store.device_find(&new.serial_number).await?;
+        let tombstone = match known {
+            Some(known) if known.deleted_at.is_none() => {
+                return self.registered_before(&new, mac, known, token, now);
+            }
+            Some(tombstone) => Some(self.buried(tombstone, &new, &mac).await?),
+            None => None,
+        };
+        let (device, spent_tokens) = self.device_of(&new, mac, now, tombstone)?;
         if new.token_expires.is_some_and(|expires| expires < now) {
             let what = "tokenExpires is in the past: the token could never be used";
-            return Err(RegisterRefusal::Invalid(String::from(what)));
+            return Err(OperatorRefusal::Invalid(String::from(what)));
         }
         if self.ports.policies.policy_find(&device.policy).await?.is_none() {
-            return Err(RegisterRefusal::UnknownPolicy(device.policy));
+            return Err(OperatorRefusal::UnknownPolicy(device.policy));
         }
         let event = Event {
             at: now,
@@ -141,58 +106,81 @@ impl Provisioning {
             actor: Actor::Operator(operator.to_owned()),
             detail: format!("thing {}, policy {}", device.thing_name, device.policy),
         };
-        let change = Change {
-            device: device.clone(),
-            certificates: Vec::new(),
-            key: None,
-            thing: None,
-            events: vec![event],
-        };
-        match self.ports.store.device_commit(change).await {
+        let change = Change::new(device.clone(), Vec::new(), vec![event]);
+        match self.ports.store.device_commit(Change { spent_tokens, ..change }).await {
             Ok(()) => {
-                Ok(Registered { device: Device { version: 1, ..device }, token, is_new: true })
+                let version = device.version + 1;
+                Ok(Registered { device: Device { version, ..device }, token, is_new: true })
             }
-            Err(CommitError::ThingNameTaken) => Err(RegisterRefusal::ThingNameTaken),
+            Err(CommitError::ThingNameTaken) => Err(OperatorRefusal::ThingNameTaken),
             Err(CommitError::Conflict | CommitError::KeyOwned) => {
                 // Somebody else registered it at the same moment; perhaps just like this.
                 match self.ports.store.device_find(&new.serial_number).await? {
                     Some(known) => self.registered_before(&new, mac, known, token, now),
-                    None => Err(RegisterRefusal::AlreadyExists),
+                    None => Err(OperatorRefusal::AlreadyExists),
                 }
             }
             Err(error @ CommitError::Unavailable(_)) => {
-                Err(RegisterRefusal::Unavailable(crate::error::chain_of(&error)))
+                Err(OperatorRefusal::Unavailable(crate::error::chain_of(&error)))
             }
         }
     }
 
+    /// The tombstone, if the device may begin another life with this token.
+    async fn buried(
+        &self,
+        tombstone: Device,
+        new: &NewDevice,
+        mac: &TokenMac,
+    ) -> Result<Device, OperatorRefusal> {
+        if !new.again {
+            return Err(OperatorRefusal::DeviceDeleted);
+        }
+        let macs = tombstone.tokens.iter().map(|token| &token.mac);
+        let is_known = slot_of(mac, macs, &*self.ports.entropy).is_some();
+        if is_known || self.ports.store.token_is_spent(&new.serial_number, mac).await? {
+            return Err(OperatorRefusal::TokenReused);
+        }
+        Ok(tombstone)
+    }
+
     /// The token if it is made here, and its keyed hash.
-    fn token_of(&self, new: &NewDevice, operator: &str) -> (Option<Token>, TokenMac) {
+    pub(super) fn token_of(
+        &self,
+        serial: &SerialNumber,
+        new: &NewToken,
+        operator: &str,
+    ) -> (Option<Token>, TokenMac) {
         let Ports { secrets, entropy, .. } = &self.ports;
-        let mac = |token: &Token| secrets.token_mac(new.serial_number.as_str(), token);
-        let made = match &new.token {
+        let mac = |token: &Token| secrets.token_mac(serial.as_str(), token);
+        let made = match new {
             NewToken::Brought(token) => return (None, mac(token)),
-            NewToken::Derived(key) => secrets.token_derive(operator, key, &new.serial_number),
+            NewToken::Derived(key) => secrets.token_derive(operator, key, serial),
             NewToken::Random => Token::generate(&**entropy),
         };
         let made_mac = mac(&made);
         (Some(made), made_mac)
     }
 
-    /// The record that `new` asks for.
+    /// The record that `new` asks for, over its tombstone where there is one; and the tokens of
+    /// that which no longer have a slot.
     fn device_of(
         &self,
         new: &NewDevice,
         mac: TokenMac,
         now: Timestamp,
-    ) -> Result<Device, RegisterRefusal> {
+        tombstone: Option<Device>,
+    ) -> Result<(Device, Vec<TokenMac>), OperatorRefusal> {
         let Names { thing_name, policy, profile: profile_name } = Names::of(new)?;
         let Some(profile) = self.profiles.find(&profile_name) else {
-            return Err(RegisterRefusal::UnknownProfile(profile_name));
+            return Err(OperatorRefusal::UnknownProfile(profile_name));
         };
         let expires = new.token_expires.unwrap_or_else(|| now.plus(profile.token_life));
-        let token = TokenRecord { generation: 1, mac, expires, state: TokenState::Unused };
-        Ok(Device {
+        let (tokens, contested, version) = match tombstone {
+            Some(tombstone) => (tombstone.tokens, tombstone.contested, tombstone.version),
+            None => (Vec::new(), Vec::new(), 0),
+        };
+        let mut device = Device {
             serial_number: new.serial_number.clone(),
             thing_name,
             policy,
@@ -200,14 +188,19 @@ impl Provisioning {
             attributes: new.attributes.clone(),
             roads: vec![Road::Vend],
             created_at: now,
+            first_issued_at: None,
             disabled: false,
             deleted_at: None,
-            tokens: vec![token],
+            tokens,
             live: Vec::new(),
+            outlived: None,
             sealed: None,
-            contested: None,
-            version: 0,
-        })
+            review: None,
+            contested,
+            version,
+        };
+        let spent = device.push_token(TokenToGive { mac, given_at: now, expires });
+        Ok((device, spent))
     }
 
     /// The answer where the serial number is registered already: the same again changes nothing.
@@ -218,9 +211,9 @@ impl Provisioning {
         mut known: Device,
         token: Option<Token>,
         now: Timestamp,
-    ) -> Result<Registered, RegisterRefusal> {
+    ) -> Result<Registered, OperatorRefusal> {
         if known.deleted_at.is_some() {
-            return Err(RegisterRefusal::DeviceDeleted);
+            return Err(OperatorRefusal::DeviceDeleted);
         }
         let macs = known.tokens.iter().map(|token| &token.mac);
         let slot = slot_of(&mac, macs, &*self.ports.entropy);
@@ -237,10 +230,10 @@ impl Provisioning {
             && known.attributes == new.attributes;
         let is_late = token.is_some() && now > known.created_at.plus(TOKEN_REPEATABLE);
         if !is_same || is_late {
-            return Err(RegisterRefusal::AlreadyExists);
+            return Err(OperatorRefusal::AlreadyExists);
         }
         // Nothing is written here: what settling ended is judged again at every read.
-        let _ended = known.settle(now);
+        let _moved = known.settle(now);
         Ok(Registered { device: known, token, is_new: false })
     }
 }
@@ -268,8 +261,8 @@ impl Names {
     }
 }
 
-fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), RegisterRefusal> {
-    let invalid = |what| Err(RegisterRefusal::Invalid(format!("attributes: {what}")));
+fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), OperatorRefusal> {
+    let invalid = |what| Err(OperatorRefusal::Invalid(format!("attributes: {what}")));
     if attributes.len() > ATTRIBUTES_MAX {
         return invalid(format!("at most {ATTRIBUTES_MAX}"));
     }

@@ -37,24 +37,19 @@ impl Provisioning {
             return Ok(None);
         };
         let now = self.ports.clock.read().now;
-        let mut ended = device.settle(now);
-        let unproven: Vec<_> = device
-            .live
-            .iter()
-            .filter(|live| live.state == CertificateState::Unconfirmed)
-            .map(|live| live.key)
-            .collect();
-        for key in unproven {
+        let mut moved = device.settle(now);
+        let keys: Vec<_> = device.live.iter().map(|live| live.key).collect();
+        for key in keys {
             let owner = self.ports.store.key_owner(&key).await?;
-            if owner.is_some_and(|owner| owner != *serial) {
-                ended.extend(device.lose_key(&key));
+            if owner.is_some_and(|owner| !owner.is(serial)) {
+                moved.extend(device.lose_key(&key));
             }
         }
         let rows = self.ports.catalogue.certificates_of(serial).await?;
         let shown = rows.into_iter().map(|record| {
             let live = device.live_by_id(&record.id).map(|live| live.state);
-            let ended = ended.iter().find(|ended| ended.id == record.id).map(|ended| ended.state);
-            let state = live.or(ended).unwrap_or(record.state);
+            let moved = moved.iter().rfind(|moved| moved.id == record.id).map(|moved| moved.state);
+            let state = live.or(moved).unwrap_or(record.state);
             CertificateShown { record, state }
         });
         let certificates = shown.collect();

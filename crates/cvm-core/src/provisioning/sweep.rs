@@ -4,12 +4,13 @@
 //! live certificates from lying in the store longer than they may be used.
 
 use super::Provisioning;
-use crate::device::{Device, Ended};
+use crate::certificate::CertificateState;
+use crate::device::{Device, Moved};
 use crate::error::chain_of;
 use crate::id::{KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::operator::Actor;
-use crate::ports::{CertificateChange, Change, CommitError, StoreError};
+use crate::ports::{CertificateChange, Change, CommitError, Due, StoreError};
 use crate::time::Timestamp;
 
 /// What a sweep did.
@@ -30,30 +31,33 @@ impl Provisioning {
         if !reading.is_trusted {
             return swept;
         }
+        let mut after = None;
         loop {
-            let due = match self.ports.catalogue.due_devices(reading.now).await {
+            let due = match self.ports.catalogue.due_devices(reading.now, after.as_ref()).await {
                 Ok(due) => due,
                 Err(error) => {
                     swept.failures.push(chain_of(&error));
                     return swept;
                 }
             };
-            let before = swept.devices;
-            for serial in &due {
-                match self.sweep_device(serial, reading.now).await {
+            for Due { serial_number, .. } in &due {
+                match self.sweep_device(serial_number, reading.now).await {
                     Ok(is_written) => swept.devices += usize::from(is_written),
-                    Err(error) => swept.failures.push(format!("{serial}: {}", chain_of(&error))),
+                    Err(error) => {
+                        swept.failures.push(format!("{serial_number}: {}", chain_of(&error)));
+                    }
                 }
             }
-            // What is left is not to be had now: it moved, or it failed.
-            if swept.devices == before {
-                return swept;
+            // What moved or failed is looked at again by the next sweep, and holds up no other.
+            match due.last() {
+                Some(last) => after = Some(last.clone()),
+                None => return swept,
             }
         }
     }
 
-    /// Writes what is due of one device: a sealed key whose time is over, and the losers of a key
-    /// that it has proven. `false` where nothing is, or the record moved meanwhile.
+    /// Writes what is due of one device: a sealed key or a grace whose time is over, and the losers
+    /// of a key that it has proven. `false` where nothing is, or the record moved meanwhile.
     pub(super) async fn sweep_device(
         &self,
         serial: &SerialNumber,
@@ -66,19 +70,23 @@ impl Provisioning {
             return Ok(false);
         }
         let had_sealed_key = device.sealed.is_some();
-        let ended = device.settle(now);
+        let moved = device.settle(now);
         let is_destroyed = had_sealed_key && device.sealed.is_none();
-        if let Some(key) = device.contested {
+        let contested = device.contested.len();
+        for key in std::mem::take(&mut device.contested) {
             self.end_losers(&key, serial, now).await?;
             let claims = self.ports.catalogue.claims_of(&key).await?;
-            let is_over = claims.iter().all(|claim| claim == serial);
-            device.contested = device.contested.filter(|_| !is_over);
-            if !is_over && !is_destroyed {
-                return Ok(false);
+            if claims.iter().any(|claim| claim != serial) {
+                device.contested.push(key);
             }
         }
-        let events = is_destroyed.then(|| event(&device, now, EventKind::PrivateKeyDestroyed));
-        self.write(device, ended, events, now).await
+        if !is_destroyed && moved.is_empty() && device.contested.len() == contested {
+            return Ok(false);
+        }
+        let event = event(&device, now, EventKind::PrivateKeyDestroyed);
+        let mut events = event.of_moves(&moved);
+        events.extend(is_destroyed.then_some(event));
+        self.write(device, moved, events, now).await
     }
 
     /// Ends what other devices hold for a key that `owner` has proven.
@@ -97,7 +105,7 @@ impl Provisioning {
     }
 
     /// Ends what `serial` holds for a key that another device has proven.
-    async fn end_loser(
+    pub(super) async fn end_loser(
         &self,
         serial: &SerialNumber,
         key: &KeyIdentity,
@@ -106,33 +114,28 @@ impl Provisioning {
         let Some(mut device) = self.ports.store.device_find(serial).await? else {
             return Ok(false);
         };
-        let mut ended = device.settle(now);
+        let mut moved = device.settle(now);
         let lost = device.lose_key(key);
-        let lost_one = lost.first().map(|lost| lost.id);
-        ended.extend(lost);
-        if ended.is_empty() {
+        let event = event(&device, now, EventKind::CertificateKeyLost);
+        let revoked = lost.iter().filter(|lost| lost.state == CertificateState::Revoked);
+        let events: Vec<Event> =
+            revoked.map(|lost| Event { certificate: Some(lost.id), ..event.clone() }).collect();
+        moved.extend(lost);
+        if events.is_empty() {
             return Ok(false);
         }
-        let event = event(&device, now, EventKind::CertificateKeyLost);
-        let event = lost_one.map(|id| Event { certificate: Some(id), ..event });
-        self.write(device, ended, event, now).await
+        self.write(device, moved, events, now).await
     }
 
     /// Writes what was swept; `false` where the record moved meanwhile.
     async fn write(
         &self,
         device: Device,
-        ended: Vec<Ended>,
-        event: Option<Event>,
+        moved: Vec<Moved>,
+        events: Vec<Event>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let change = Change {
-            device,
-            certificates: CertificateChange::endings(ended, now),
-            key: None,
-            thing: None,
-            events: event.into_iter().collect(),
-        };
+        let change = Change::new(device, CertificateChange::moves(moved, now), events);
         match self.ports.store.device_commit(change).await {
             Ok(()) => Ok(true),
             Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {

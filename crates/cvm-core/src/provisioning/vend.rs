@@ -5,16 +5,18 @@
 
 mod answer;
 mod key;
+mod question;
 
 use std::sync::Arc;
 
 use self::key::Vending;
-use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Trace};
+use super::follow_up::{Formers, Stranger};
+use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Taken, Trace};
 use crate::attempt::{Act, StepName};
 use crate::certificate::CertificateRecord;
 use crate::decision::{self, Admission, Asked, Decision, Denial};
-use crate::device::{Binding, Device, Ended, TokenState};
-use crate::id::{CertificateId, SerialNumber};
+use crate::device::{Basis, Device, Moved, TokenRecord, TokenState};
+use crate::id::{CertificateId, KeyIdentity, SerialNumber};
 use crate::journal::EventKind;
 use crate::key::{KeyAlgorithm, PrivateKey};
 use crate::ports::{CarryOutError, Chain, ClockReading, IssueOrder};
@@ -60,14 +62,43 @@ enum Outcome {
     Moved,
 }
 
-/// A decision's record: settled, with what settling ended.
+/// A decision's record: settled, with what moved by that.
 struct Settled<'a> {
     device: Device,
-    ended: Vec<Ended>,
+    moved: Vec<Moved>,
     slot: usize,
     profile: &'a Profile,
-    /// The row of what the token obtained, of the same moment as the record.
+    /// The row of what the decision is about, of the same moment as the record.
     held: Option<CertificateRecord>,
+}
+
+impl Settled<'_> {
+    fn token(&self) -> Option<&TokenRecord> {
+        self.device.tokens.get(self.slot)
+    }
+
+    /// The key that the token is bound to.
+    fn bound(&self) -> Option<KeyIdentity> {
+        match self.token().map(|token| &token.state) {
+            Some(TokenState::Used { bound, .. }) => bound.map(|bound| bound.key),
+            Some(
+                TokenState::BurntByConfirmation
+                | TokenState::BurntByOperator(_)
+                | TokenState::Expired
+                | TokenState::Unused,
+            )
+            | None => None,
+        }
+    }
+
+    /// The evidence that another key was shown than the token is bound to.
+    fn another_key(&self, vending: &Vending<'_>) -> String {
+        let asked = vending.asked().review_key();
+        match self.bound() {
+            Some(bound) => format!("{asked} was shown, the token is bound to key {bound}"),
+            None => format!("{asked} was shown"),
+        }
+    }
 }
 
 impl Provisioning {
@@ -149,38 +180,66 @@ impl Provisioning {
         after: &mut FollowUp,
     ) -> Result<Outcome, Refusal> {
         let now = vending.reading.now;
-        let ended = device.settle(now);
+        let moved = device.settle(now);
         trace.passed(StepName::SerialNumber, format!("registered {}", device.created_at));
-        let (admission, slot) = admit(&device, slot, trace)?;
         let profile = self.profiles.find_or_default(&device.profile);
+        let (admission, slot) = admit(&device, slot, profile, trace)?;
         match admission {
             Admission::Burnt => {
                 let decide =
                     |asked: Asked<'_>| decision::decide(&device, slot, asked, profile, now);
-                self.check_burnt(vending, decide, trace, after)?;
+                self.check_burnt(vending, decide, profile, trace, after)?;
             }
             Admission::Open => {
                 self.spend_once(vending, trace)?;
                 self.check_key(vending, profile, trace)?;
             }
         }
-        let mut settled = Settled { device, ended, slot, profile, held: None };
+        let mut settled = Settled { device, moved, slot, profile, held: None };
         let Some(decision) = self.decide(vending, &mut settled).await? else {
             return Ok(Outcome::Moved);
         };
+        self.carry_out(decision, vending, settled, trace, after).await
+    }
+
+    async fn carry_out(
+        &self,
+        decision: Decision,
+        vending: &mut Vending<'_>,
+        settled: Settled<'_>,
+        trace: &mut Trace<'_>,
+        after: &mut FollowUp,
+    ) -> Result<Outcome, Refusal> {
         match decision {
             Decision::Issue => self.issue(vending, settled, trace).await,
+            Decision::IssueToAnother => {
+                let evidence = settled.another_key(vending);
+                let outcome = self.issue(vending, settled, trace).await?;
+                if matches!(outcome, Outcome::Answered(_)) {
+                    let kind = EventKind::AnotherKeyIssued;
+                    after.events.push(trace.alarm(kind, &vending.serial, evidence));
+                }
+                Ok(outcome)
+            }
             Decision::Answer(id) => {
                 trace.passed(StepName::Decision, "the same key: the same certificate");
-                self.answer(&id, settled).await
+                self.answer(&id, settled)
             }
             Decision::ReplayKey(id) => self.replay(vending, settled, &id, trace).await,
-            Decision::AnotherKey { bound } => {
-                let evidence = format!("the token is bound to key {bound}");
+            Decision::Pending(review) => {
+                Err(self.pending(review.id, settled.another_key(vending), vending, trace, after))
+            }
+            Decision::Review => self.review(vending, settled, trace, after).await,
+            Decision::AnotherKey(conflict) => {
+                let evidence = settled.another_key(vending);
                 trace.refused(StepName::Decision, evidence.clone());
                 let kind = EventKind::AnotherKeyRefused;
                 after.events.push(trace.alarm(kind, &vending.serial, evidence));
-                Err(Refusal::AlreadyIssued)
+                Err(Refusal::AlreadyIssued(conflict.into()))
+            }
+            Decision::TooLate => {
+                trace.refused(StepName::Decision, "the ten minutes for asking again are over");
+                Err(Refusal::AlreadyIssued(Taken::TooLate))
             }
             Decision::Deny => {
                 trace.refused(StepName::Decision, "the record moved: the token is burnt");
@@ -197,20 +256,46 @@ impl Provisioning {
         vending: &Vending<'_>,
         settled: &mut Settled<'_>,
     ) -> Result<Option<Decision>, Refusal> {
-        if let Some((Binding { key, .. }, obtained)) = bound_key(&settled.device, settled.slot) {
-            let held = self.ports.store.holding_find(&obtained).await;
-            let held = held.map_err(|error| Refusal::unavailable(&error))?;
-            let Some(held) = held.filter(|it| it.device.version == settled.device.version) else {
-                return Ok(None);
-            };
-            if held.key_owner.is_some_and(|owner| owner != vending.serial) {
-                settled.ended.extend(settled.device.lose_key(&key));
-            }
-            settled.held = Some(held.certificate);
+        if let Some(obtained) = bound_to(&settled.device, settled.slot)
+            && !self.look_at(&obtained, settled).await?
+        {
+            return Ok(None);
         }
-        let asked = vending.asked();
-        let Settled { device, slot, profile, .. } = &*settled;
-        Ok(Some(decision::decide(device, *slot, asked, profile, vending.reading.now)))
+        let now = vending.reading.now;
+        let decide = |settled: &Settled<'_>| {
+            let Settled { device, slot, profile, .. } = settled;
+            decision::decide(device, *slot, vending.asked(), profile, now)
+        };
+        let decision = decide(settled);
+        // What is about to be answered may be another certificate, by renewal.
+        if let Decision::Answer(id) | Decision::ReplayKey(id) = &decision
+            && settled.held.as_ref().is_none_or(|held| held.id != *id)
+        {
+            return match self.look_at(id, settled).await? {
+                true => Ok(Some(decide(settled))),
+                false => Ok(None),
+            };
+        }
+        Ok(Some(decision))
+    }
+
+    /// Takes note of the certificate called `id`, which is lost where another device has proven
+    /// its key; `false` where the record moved meanwhile.
+    async fn look_at(
+        &self,
+        id: &CertificateId,
+        settled: &mut Settled<'_>,
+    ) -> Result<bool, Refusal> {
+        let held = self.ports.store.holding_find(id).await;
+        let held = held.map_err(|error| Refusal::unavailable(&error))?;
+        let Some(held) = held.filter(|it| it.device.version == settled.device.version) else {
+            return Ok(false);
+        };
+        if held.is_key_lost() {
+            settled.moved.extend(settled.device.lose_key(&held.certificate.key));
+        }
+        settled.held = Some(held.certificate);
+        Ok(true)
     }
 
     fn spend_once(&self, vending: &mut Vending<'_>, trace: &mut Trace<'_>) -> Result<(), Refusal> {
@@ -233,7 +318,7 @@ impl Provisioning {
         self.require_trusted_clock(vending.reading).inspect_err(|_| {
             trace.refused(StepName::Clock, "the server's clock is not to be trusted");
         })?;
-        let Settled { device, ended, slot, profile, .. } = settled;
+        let Settled { device, moved, slot, profile, .. } = settled;
         let made = self.key_of(vending).await?;
         if self.ports.issuer.owns_key(&made.identity) {
             trace.refused(StepName::Record, "the key is one of the server's own");
@@ -242,8 +327,9 @@ impl Provisioning {
         let order = IssueOrder {
             server_made: self.seal(vending, &device, profile),
             device,
-            ended,
-            slot,
+            moved,
+            confirmed: None,
+            basis: Basis::Token(slot),
             key: &made,
             profile,
             at: vending.reading.now,
@@ -254,7 +340,7 @@ impl Provisioning {
             Ok(certificate) => {
                 trace.passed(StepName::Record, format!("certificate {}", certificate.id));
                 let private_key = vending.take_private_key();
-                self.vended(certificate, private_key, true)
+                self.vended(certificate, private_key, true).map(Outcome::from)
             }
             Err(CarryOutError::Conflict) => Ok(Outcome::Moved),
             Err(CarryOutError::KeyOwned) => {
@@ -272,12 +358,13 @@ impl Provisioning {
 fn admit(
     device: &Device,
     slot: Option<usize>,
+    profile: &Profile,
     trace: &mut Trace<'_>,
 ) -> Result<(Admission, usize), Refusal> {
-    match (decision::admit(device, slot), slot) {
+    let token = slot.and_then(|slot| device.tokens.get(slot));
+    match (decision::admit(device, slot, profile), slot) {
         (Ok(admission), Some(slot)) => {
-            let state = device.tokens.get(slot).map_or("", |token| token.state.as_str());
-            trace.passed(StepName::Token, state);
+            trace.passed(StepName::Token, token.map_or("", |token| token.state.as_str()));
             Ok((admission, slot))
         }
         (Err(denial @ (Denial::DeviceDeleted | Denial::DeviceDisabled)), _) => {
@@ -286,22 +373,27 @@ fn admit(
             Err(Refusal::AccessDenied(denial))
         }
         (Err(denial), _) => {
-            trace.refused(StepName::Token, denial.as_str());
+            let evidence = match token.map(|token| &token.state) {
+                Some(TokenState::BurntByOperator(burning)) => burning.to_string(),
+                _ => denial.as_str().to_owned(),
+            };
+            trace.refused(StepName::Token, evidence);
             Err(Refusal::AccessDenied(denial))
         }
         (Ok(_), None) => Err(Refusal::AccessDenied(Denial::WrongToken)),
     }
 }
 
-/// The key that the token in `slot` is bound to and what it obtained, where nobody has used that.
-fn bound_key(device: &Device, slot: usize) -> Option<(Binding, CertificateId)> {
+/// What the token in `slot` obtained, where it is bound to a key.
+fn bound_to(device: &Device, slot: usize) -> Option<CertificateId> {
     match device.tokens.get(slot).map(|token| &token.state) {
-        Some(TokenState::Used { bound, obtained, .. }) => bound.map(|bound| (bound, *obtained)),
+        Some(TokenState::Used { bound: Some(_), obtained, .. }) => Some(*obtained),
         Some(
             TokenState::BurntByConfirmation
-            | TokenState::BurntByOperator
+            | TokenState::BurntByOperator(_)
             | TokenState::Expired
-            | TokenState::Unused,
+            | TokenState::Unused
+            | TokenState::Used { .. },
         )
         | None => None,
     }

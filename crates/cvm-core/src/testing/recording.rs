@@ -11,8 +11,8 @@ use crate::journal::{Event, JournalRow};
 use crate::key::PrivateKey;
 use crate::page::{Page, PageRequest};
 use crate::ports::{
-    Attempts, Change, CommitError, Entropy, Holding, Journal, Ports, SealError, Secrets, Store,
-    StoreError,
+    Attempts, Change, CommitError, Entropy, Holding, Journal, KeyOwner, Ports, SealError, Secrets,
+    Store, StoreError,
 };
 use crate::time::Timestamp;
 use crate::token::Token;
@@ -112,9 +112,18 @@ impl Store for Recorded<dyn Store> {
         self.0.holding_find(id).await
     }
 
-    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<SerialNumber>, StoreError> {
+    async fn key_owner(&self, key: &KeyIdentity) -> Result<Option<KeyOwner>, StoreError> {
         self.1.note("key_owner");
         self.0.key_owner(key).await
+    }
+
+    async fn token_is_spent(
+        &self,
+        serial: &SerialNumber,
+        mac: &TokenMac,
+    ) -> Result<bool, StoreError> {
+        self.1.note("token_is_spent");
+        self.0.token_is_spent(serial, mac).await
     }
 
     async fn device_commit(&self, change: Change) -> Result<(), CommitError> {

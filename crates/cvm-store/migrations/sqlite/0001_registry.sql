@@ -15,12 +15,18 @@ CREATE TABLE device (
     disabled INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     due_at INTEGER,
+    review TEXT,
+    open_review TEXT,
     format INTEGER NOT NULL,
     record TEXT NOT NULL
 ) STRICT;
 
 -- Sparse: only devices that a timer has to look at.
-CREATE INDEX device_due ON device (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX device_due ON device (due_at, serial_number) WHERE due_at IS NOT NULL;
+
+-- Sparse: only devices about which a human was asked, and those where one has still to say.
+CREATE INDEX device_review ON device (review) WHERE review IS NOT NULL;
+CREATE INDEX device_open_review ON device (open_review) WHERE open_review IS NOT NULL;
 
 CREATE TABLE certificate (
     id BLOB NOT NULL PRIMARY KEY,
@@ -45,12 +51,22 @@ CREATE TABLE certificate (
 
 CREATE INDEX certificate_of_device ON certificate (serial_number, issued_at);
 
--- Sparse: only claims to a key that nobody has proven yet.
-CREATE INDEX certificate_claim ON certificate (key) WHERE state = 'unconfirmed';
+-- Sparse: only what is live.
+CREATE INDEX certificate_claim ON certificate (key)
+    WHERE state IN ('candidate', 'current', 'retiring', 'unconfirmed');
 
 CREATE TABLE key_owner (
     key BLOB NOT NULL PRIMARY KEY,
     serial_number TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX key_owner_of_device ON key_owner (serial_number);
+
+-- Tokens that have no slot in their device's record any more: burnt for ever.
+CREATE TABLE spent_token (
+    serial_number TEXT NOT NULL,
+    mac BLOB NOT NULL,
+    PRIMARY KEY (serial_number, mac)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE thing (

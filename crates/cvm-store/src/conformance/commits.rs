@@ -1,7 +1,7 @@
 //! `Store::device_commit`: all or nothing, upon the version that was read.
 
 use cvm_core::certificate::{CertificateState, Reason};
-use cvm_core::device::Ended;
+use cvm_core::device::Moved;
 use cvm_core::id::CertificateId;
 use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule};
 use cvm_core::time::Timestamp;
@@ -69,7 +69,7 @@ pub async fn a_refused_change_writes_nothing(stores: Stores) {
     stale.version = 7;
     stale.thing_name = "free".parse().expect("a thing name");
     let mut refused = vend(2, &stale);
-    refused.key = Some(KeyRule::Own(key(2)));
+    refused.keys = vec![KeyRule::Own(key(2))];
     refused.certificates.push(CertificateChange::Confirm(CertificateId(digest(1)), NOW));
     stores.refuse(refused).await;
 
@@ -104,14 +104,14 @@ pub async fn of_concurrent_commits_of_one_version_one_wins(stores: Stores) {
 /// Changes may share a commit; one that is refused changes nothing of the others.
 pub async fn conflicts_in_a_group_change_nothing_of_the_others(stores: Stores) {
     let mut owner = vend(1_000, &device("owner"));
-    owner.key = Some(KeyRule::Own(key(1_000)));
+    owner.keys = vec![KeyRule::Own(key(1_000))];
     stores.commit(owner).await;
     let changes = (0..64).map(|n| {
         let mut fresh = device(&format!("D-{n}"));
         let mut change = vend(n, &fresh);
         match n % 4 {
             1 => change.device.version = 9,
-            2 => change.key = Some(KeyRule::NotOthers(key(1_000))),
+            2 => change.keys = vec![KeyRule::NotOthers(key(1_000))],
             3 => {
                 fresh.thing_name = "owner".parse().expect("a thing name");
                 change = vend(n, &fresh);
@@ -156,8 +156,8 @@ pub async fn the_first_use_makes_a_certificate_the_current_one(stores: Stores) {
 
 fn end(n: u64, device: &cvm_core::device::Device, state: CertificateState) -> Change {
     let reason = Some(Reason::Superseded).filter(|_| state != CertificateState::Expired);
-    let ended = Ended { id: CertificateId(digest(n)), state, reason };
-    let end = CertificateChange::End(ended, Timestamp(NOW.0 + 9));
+    let ended = Moved { id: CertificateId(digest(n)), state, reason };
+    let end = CertificateChange::Move(ended, Timestamp(NOW.0 + 9));
     Change { certificates: vec![end], ..change(device) }
 }
 

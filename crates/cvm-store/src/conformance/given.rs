@@ -2,13 +2,15 @@
 
 use cvm_core::certificate::{CertificateRecord, CertificateState, IssuerId, Origin};
 use cvm_core::device::{
-    Binding, Device, LiveCertificate, Road, SealedKey, TokenRecord, TokenState,
+    Binding, Burning, Device, LiveCertificate, Outlived, Review, ReviewKey, ReviewState, Road,
+    SealedKey, TokenRecord, TokenState, Word,
 };
 use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, SerialNumber, TokenMac};
 use cvm_core::journal::{Event, EventClass, EventKind, JournalRow};
+use cvm_core::key::KeyAlgorithm;
 use cvm_core::operator::Actor;
 use cvm_core::page::PageRequest;
-use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule, Thing};
+use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule, Thing, ThingChange};
 use cvm_core::time::Timestamp;
 
 use crate::Stores;
@@ -46,9 +48,12 @@ pub fn device(name: &str) -> Device {
         disabled: false,
         deleted_at: None,
         tokens: Vec::new(),
+        first_issued_at: None,
         live: Vec::new(),
+        outlived: None,
+        review: None,
         sealed: None,
-        contested: None,
+        contested: Vec::new(),
         version: 0,
     }
 }
@@ -57,17 +62,20 @@ pub fn device(name: &str) -> Device {
 pub fn full_device(name: &str) -> Device {
     let obtained = CertificateId(digest(7));
     let bound = Some(Binding { key: key(8), server_made: None });
-    let used = TokenState::Used { bound, obtained, first_issue_at: NOW };
+    let used = TokenState::Used { bound, obtained, first_issue_at: NOW, is_confirmed: true };
     let token = |generation, state| TokenRecord {
         generation,
         mac: TokenMac(digest(u64::from(generation))),
+        given_at: NOW,
         expires: Timestamp(NOW.0 + 100),
         state,
+        denied: vec![ReviewKey::Device(key(9)), ReviewKey::Server(KeyAlgorithm::Rsa2048)],
     };
+    let burning = Burning { by: String::from("tok"), word: Word::Revoke, at: NOW };
     Device {
         disabled: true,
         deleted_at: Some(Timestamp(NOW.0 + 5)),
-        tokens: vec![token(2, used), token(1, TokenState::BurntByOperator)],
+        tokens: vec![token(2, used), token(1, TokenState::BurntByOperator(burning))],
         live: vec![LiveCertificate {
             id: obtained,
             key: key(8),
@@ -76,7 +84,17 @@ pub fn full_device(name: &str) -> Device {
             token: 2,
             issued_at: NOW,
             not_after: Timestamp(NOW.0 + 1_000),
+            until: Some(NOW),
         }],
+        first_issued_at: Some(NOW),
+        outlived: Some(Outlived {
+            id: CertificateId(digest(10)),
+            key: key(10),
+            token: 1,
+            not_after: NOW,
+        }),
+        review: Some(review(1, ReviewState::Approved(NOW))),
+        contested: vec![key(11)],
         sealed: Some(SealedKey {
             certificate: obtained,
             salt: [3; 16],
@@ -85,6 +103,19 @@ pub fn full_device(name: &str) -> Device {
             replays: 1,
         }),
         ..device(name)
+    }
+}
+
+/// A question for a human, whose name tells `n`.
+pub fn review(n: u64, state: ReviewState) -> Review {
+    Review {
+        id: AttemptCode::from_random(n),
+        token: 2,
+        key: ReviewKey::Device(key(9)),
+        bound: Some(key(8)),
+        address: String::from("192.0.2.1"),
+        opened_at: NOW,
+        state,
     }
 }
 
@@ -139,21 +170,15 @@ pub fn policy_event() -> Event {
 
 /// A change that writes the record and nothing else.
 pub fn change(device: &Device) -> Change {
-    Change {
-        device: device.clone(),
-        certificates: Vec::new(),
-        key: None,
-        thing: None,
-        events: Vec::new(),
-    }
+    Change::new(device.clone(), Vec::new(), Vec::new())
 }
 
 /// A vend: record, certificate, key rule, thing and journal row.
 pub fn vend(n: u64, device: &Device) -> Change {
     Change {
         certificates: vec![CertificateChange::Insert(Box::new(certificate(n, device)))],
-        key: Some(KeyRule::NotOthers(key(n))),
-        thing: Some(thing(device)),
+        keys: vec![KeyRule::NotOthers(key(n))],
+        thing: Some(ThingChange::Put(thing(device))),
         events: vec![event(device)],
         ..change(device)
     }

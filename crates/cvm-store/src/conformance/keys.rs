@@ -1,29 +1,37 @@
 //! What only one device may have: a proven key, a thing name, a thing.
 
 use cvm_core::device::Device;
-use cvm_core::id::SerialNumber;
-use cvm_core::ports::{Change, CommitError, KeyRule};
+use cvm_core::id::TokenMac;
+use cvm_core::ports::{Change, CommitError, KeyOwner, KeyRule, ThingChange};
 use cvm_core::time::Timestamp;
 
 use super::given::{NOW, change, device, key, serial, thing};
 use crate::Stores;
 
 fn owning(device: &Device) -> Change {
-    Change { key: Some(KeyRule::Own(key(1))), ..change(device) }
+    Change { keys: vec![KeyRule::Own(key(1))], ..change(device) }
+}
+
+fn owned_by(name: &str) -> KeyOwner {
+    KeyOwner::Device(serial(name))
+}
+
+fn put(device: &Device) -> Option<ThingChange> {
+    Some(ThingChange::Put(thing(device)))
 }
 
 fn sparing(device: &Device) -> Change {
-    Change { key: Some(KeyRule::NotOthers(key(1))), ..change(device) }
+    Change { keys: vec![KeyRule::NotOthers(key(1))], ..change(device) }
 }
 
-async fn owner(stores: &Stores) -> Option<SerialNumber> {
+async fn owner(stores: &Stores) -> Option<KeyOwner> {
     stores.store.key_owner(&key(1)).await.expect("the read works")
 }
 
 /// It is this device's from now on.
 pub async fn a_key_is_owned_from_the_commit_on(stores: Stores) {
     stores.commit(owning(&device("A"))).await;
-    assert_eq!(owner(&stores).await, Some(serial("A")));
+    assert_eq!(owner(&stores).await, Some(owned_by("A")));
 }
 
 /// `NotOthers` only looks.
@@ -39,7 +47,7 @@ pub async fn a_key_is_another_devices_for_ever(stores: Stores) {
     for refused in [owning(&device("B")), sparing(&device("B"))] {
         assert!(matches!(stores.refuse(refused).await, CommitError::KeyOwned));
     }
-    assert_eq!(owner(&stores).await, Some(serial("A")));
+    assert_eq!(owner(&stores).await, Some(owned_by("A")));
     assert!(stores.store.device_find(&serial("B")).await.expect("a read").is_none());
 }
 
@@ -50,7 +58,7 @@ pub async fn owning_ones_own_key_again_changes_nothing(stores: Stores) {
     stores.commit(owning(&read)).await;
     let read = stores.device("A").await;
     stores.commit(sparing(&read)).await;
-    assert_eq!(owner(&stores).await, Some(serial("A")));
+    assert_eq!(owner(&stores).await, Some(owned_by("A")));
 }
 
 /// The first to prove possession wins.
@@ -64,7 +72,7 @@ pub async fn of_concurrent_owners_of_one_key_one_wins(stores: Stores) {
         }
     }
     assert_eq!(winners.len(), 1);
-    assert_eq!(owner(&stores).await, winners.pop());
+    assert_eq!(owner(&stores).await, winners.pop().map(KeyOwner::Device));
 }
 
 fn named(serial_number: &str, thing_name: &str) -> Device {
@@ -115,19 +123,85 @@ pub async fn of_concurrent_devices_with_one_thing_name_one_wins(stores: Stores) 
 /// The platform's entry is made if it is not there.
 pub async fn a_thing_is_made_once(stores: Stores) {
     let first = device("A");
-    stores.commit(Change { thing: Some(thing(&first)), ..change(&first) }).await;
+    stores.commit(Change { thing: put(&first), ..change(&first) }).await;
     let read = stores.device("A").await;
     let mut later = thing(&read);
     later.created_at = Timestamp(NOW.0 + 1);
-    stores.commit(Change { thing: Some(later), ..change(&read) }).await;
+    stores.commit(Change { thing: Some(ThingChange::Put(later)), ..change(&read) }).await;
 }
 
 /// Another device has the platform's entry of that name.
 pub async fn the_thing_of_another_device_is_taken(stores: Stores) {
     let first = named("A", "T");
-    stores.commit(Change { thing: Some(thing(&first)), ..change(&first) }).await;
+    stores.commit(Change { thing: put(&first), ..change(&first) }).await;
     stores.commit(change(&Device { version: 1, ..named("A", "U") })).await;
     let second = named("B", "T");
-    let refused = Change { thing: Some(thing(&second)), ..change(&second) };
+    let refused = Change { thing: put(&second), ..change(&second) };
     assert!(matches!(stores.refuse(refused).await, CommitError::ThingNameTaken));
+}
+
+/// A compromised key is nobody's, whosever it was, and no device can have it any more.
+pub async fn a_compromised_key_is_nobodys_for_ever(stores: Stores) {
+    stores.commit(owning(&device("A"))).await;
+    let keys = vec![KeyRule::Compromise(key(1))];
+    stores.commit(Change { keys, ..change(&stores.device("A").await) }).await;
+    assert_eq!(owner(&stores).await, Some(KeyOwner::Compromised));
+    for refused in [owning(&stores.device("A").await), sparing(&device("B"))] {
+        assert!(matches!(stores.refuse(refused).await, CommitError::KeyOwned));
+    }
+    let keys = vec![KeyRule::ReleaseAll];
+    stores.commit(Change { keys, ..change(&stores.device("A").await) }).await;
+    assert_eq!(owner(&stores).await, Some(KeyOwner::Compromised), "it is not A's to release");
+}
+
+/// Where one of two keys is another's, neither becomes this device's.
+pub async fn two_rules_hold_together_or_not_at_all(stores: Stores) {
+    stores.commit(owning(&device("A"))).await;
+    let keys = vec![KeyRule::Own(key(2)), KeyRule::NotOthers(key(1))];
+    let refused = Change { keys, ..change(&device("B")) };
+    assert!(matches!(stores.refuse(refused).await, CommitError::KeyOwned));
+    assert_eq!(stores.store.key_owner(&key(2)).await.expect("a read"), None);
+}
+
+/// A device's keys are released together, and nobody else's.
+pub async fn a_device_releases_its_keys_and_no_others(stores: Stores) {
+    let of =
+        |n: u64, name: &str| Change { keys: vec![KeyRule::Own(key(n))], ..change(&device(name)) };
+    stores.commit(of(1, "A")).await;
+    stores.commit(of(2, "B")).await;
+    let keys = vec![KeyRule::ReleaseAll];
+    stores.commit(Change { keys, ..change(&stores.device("A").await) }).await;
+    assert_eq!(owner(&stores).await, None);
+    let other = stores.store.key_owner(&key(2)).await.expect("a read");
+    assert_eq!(other, Some(owned_by("B")));
+}
+
+/// The platform's entry is removed if it is this device's.
+pub async fn a_thing_is_removed_by_its_device_only(stores: Stores) {
+    let first = named("A", "T");
+    stores.commit(Change { thing: put(&first), ..change(&first) }).await;
+    let other = Device { version: 0, ..named("B", "U") };
+    stores.commit(Change { thing: Some(ThingChange::Remove), ..change(&other) }).await;
+    stores.commit(change(&Device { version: 1, ..named("A", "V") })).await;
+    let taken = Change { thing: put(&named("C", "T")), ..change(&named("C", "T")) };
+    assert!(matches!(stores.refuse(taken).await, CommitError::ThingNameTaken), "A has it still");
+    stores.commit(change(&Device { version: 2, ..named("A", "T") })).await;
+    let removed = Device { version: 3, ..named("A", "T") };
+    stores.commit(Change { thing: Some(ThingChange::Remove), ..change(&removed) }).await;
+    stores.commit(change(&Device { version: 4, ..named("A", "V") })).await;
+    stores.commit(Change { thing: put(&named("C", "T")), ..change(&named("C", "T")) }).await;
+}
+
+/// A token without a slot is remembered, for its device only.
+pub async fn a_spent_token_is_spent_for_its_device(stores: Stores) {
+    let mac = TokenMac([7; 32]);
+    let spent = async |name: &str, mac: TokenMac| {
+        stores.store.token_is_spent(&serial(name), &mac).await.expect("a read")
+    };
+    assert!(!spent("A", mac).await);
+    stores.commit(Change { spent_tokens: vec![mac], ..change(&device("A")) }).await;
+    assert!(spent("A", mac).await);
+    assert!(!spent("B", mac).await);
+    assert!(!spent("A", TokenMac([8; 32])).await);
+    stores.commit(Change { spent_tokens: vec![mac], ..change(&stores.device("A").await) }).await;
 }

@@ -26,9 +26,9 @@ pub async fn a_holding_has_the_certificate_its_device_and_the_keys_owner(stores:
     assert_eq!(holding.device, stores.device("A").await);
     assert_eq!(holding.key_owner, None);
 
-    stores.commit(Change { key: Some(KeyRule::Own(key(1))), ..change(&device("B")) }).await;
+    stores.commit(Change { keys: vec![KeyRule::Own(key(1))], ..change(&device("B")) }).await;
     let holding = find().await.expect("a read").expect("the certificate is there");
-    assert_eq!(holding.key_owner, Some(serial("B")));
+    assert_eq!(holding.key_owner, Some(cvm_core::ports::KeyOwner::Device(serial("B"))));
 }
 
 /// Every commit that was acknowledged before the read, by whatever task.

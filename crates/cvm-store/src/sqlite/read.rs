@@ -6,7 +6,7 @@ use cvm_core::id::{CertificateId, KeyIdentity, Name, SerialNumber, TokenMac};
 use cvm_core::journal::JournalRow;
 use cvm_core::operator::AdminToken;
 use cvm_core::policy::Policy;
-use cvm_core::ports::Holding;
+use cvm_core::ports::{Due, Holding, KeyOwner};
 use cvm_core::time::Timestamp;
 use rusqlite::{Connection, Params, Row, Statement, StatementStatus};
 
@@ -61,16 +61,23 @@ pub(super) fn holding(connection: &Connection, id: &CertificateId) -> Read<Optio
         }
         let device = device_row(row, AFTER_CERTIFICATE)?;
         let owner: Option<String> = row.get(AFTER_CERTIFICATE + 4)?;
-        let key_owner = owner.map(|owner| text::id(&owner, "an owner of a key")).transpose()?;
+        let key_owner = owner.map(|owner| text::key_owner(&owner)).transpose()?;
         Ok(Holding { certificate, device, key_owner })
     })
 }
 
-pub(super) fn key_owner(connection: &Connection, key: &KeyIdentity) -> Read<Option<SerialNumber>> {
+pub(super) fn key_owner(connection: &Connection, key: &KeyIdentity) -> Read<Option<KeyOwner>> {
     let sql = "SELECT serial_number FROM key_owner WHERE key = ?1";
-    one(connection, sql, [key.0], |row| {
-        text::id(row.get_ref(0)?.as_str().map_err(wrong_type)?, "an owner of a key")
-    })
+    one(connection, sql, [key.0], |row| text::key_owner(str_of(row, 0)?))
+}
+
+pub(super) fn is_spent(
+    connection: &Connection,
+    serial: &SerialNumber,
+    mac: &TokenMac,
+) -> Read<bool> {
+    let sql = "SELECT 1 FROM spent_token WHERE serial_number = ?1 AND mac = ?2";
+    Ok(one(connection, sql, (serial.as_str(), mac.0), |_| Ok(()))?.is_some())
 }
 
 pub(super) fn devices(connection: &Connection, after: &str, limit: i64) -> Read<Vec<Device>> {
@@ -114,14 +121,33 @@ pub(super) fn certificates_of(
 
 pub(super) fn claims(connection: &Connection, key: &KeyIdentity) -> Read<Vec<SerialNumber>> {
     let sql = "SELECT DISTINCT serial_number FROM certificate \
-               WHERE key = ?1 AND state = 'unconfirmed' LIMIT ?2";
+               WHERE key = ?1 AND state IN ('candidate', 'current', 'retiring', 'unconfirmed') LIMIT ?2";
     many(connection, sql, (key.0, SWEPT_MAX), serial_row)
 }
 
-pub(super) fn due(connection: &Connection, now: Timestamp) -> Read<Vec<SerialNumber>> {
-    let sql = "SELECT serial_number FROM device \
-               WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
-    many(connection, sql, (now.0, SWEPT_MAX), serial_row)
+pub(super) fn due(connection: &Connection, now: Timestamp, after: Option<&Due>) -> Read<Vec<Due>> {
+    let sql = "SELECT due_at, serial_number FROM device \
+               WHERE due_at IS NOT NULL AND due_at <= ?1 AND (due_at, serial_number) > (?2, ?3) \
+               ORDER BY due_at, serial_number LIMIT ?4";
+    let (at, serial) = after.map_or((i64::MIN, ""), |it| (it.at.0, it.serial_number.as_str()));
+    many(connection, sql, (now.0, at, serial, SWEPT_MAX), |row| {
+        let serial_number = text::id(str_of(row, 1)?, "a device")?;
+        Ok(Due { at: Timestamp(row.get(0)?), serial_number })
+    })
+}
+
+pub(super) fn reviewed(connection: &Connection, id: &str) -> Read<Option<SerialNumber>> {
+    let sql = "SELECT serial_number FROM device WHERE review = ?1";
+    one(connection, sql, [id], serial_row)
+}
+
+pub(super) fn reviews(connection: &Connection, after: &str, limit: i64) -> Read<Vec<Device>> {
+    let sql = concat!(
+        "SELECT ",
+        device_columns!(),
+        " FROM device AS d WHERE d.open_review > ?1 ORDER BY d.open_review LIMIT ?2"
+    );
+    many(connection, sql, (after, limit), |row| device_row(row, 0))
 }
 
 pub(super) fn policy(connection: &Connection, name: &Name) -> Read<Option<Policy>> {

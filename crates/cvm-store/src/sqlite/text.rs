@@ -6,13 +6,12 @@ use std::str::FromStr;
 use cvm_core::attempt::Act;
 use cvm_core::certificate::{CertificateState, Origin, Reason};
 use cvm_core::operator::Role;
+use cvm_core::ports::KeyOwner;
 
 use crate::error::ReadError;
 
-const ACTS: [Act; 2] = [Act::Confirm, Act::Vend];
+const ACTS: [Act; 4] = [Act::Confirm, Act::Connect, Act::Renew, Act::Vend];
 const ORIGINS: [Origin; 2] = [Origin::Renewal, Origin::Token];
-const REASONS: [Reason; 4] =
-    [Reason::CessationOfOperation, Reason::KeyCompromise, Reason::Superseded, Reason::Unspecified];
 const ROLES: [Role; 1] = [Role::Owner];
 const STATES: [CertificateState; 8] = [
     CertificateState::Candidate,
@@ -40,7 +39,7 @@ pub(super) fn origin(name: &str, row: impl Display) -> Result<Origin, ReadError>
 }
 
 pub(super) fn reason(name: &str, row: impl Display) -> Result<Reason, ReadError> {
-    named(&REASONS, |reason| reason.as_str(), name, row)
+    named(&Reason::ALL, |reason| reason.as_str(), name, row)
 }
 
 pub(super) fn role(name: &str, row: impl Display) -> Result<Role, ReadError> {
@@ -49,6 +48,17 @@ pub(super) fn role(name: &str, row: impl Display) -> Result<Role, ReadError> {
 
 pub(super) fn state(name: &str, row: impl Display) -> Result<CertificateState, ReadError> {
     named(&STATES, |state| state.as_str(), name, row)
+}
+
+/// Who owns a compromised key: no serial number has this character.
+pub(super) const COMPROMISED: &str = "!";
+
+/// Whose a key is.
+pub(super) fn key_owner(text: &str) -> Result<KeyOwner, ReadError> {
+    match text {
+        COMPROMISED => Ok(KeyOwner::Compromised),
+        serial => id(serial, "an owner of a key").map(KeyOwner::Device),
+    }
 }
 
 /// An identifier that was parsed before it was stored.

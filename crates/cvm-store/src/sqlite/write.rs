@@ -5,16 +5,16 @@
 //! another certificate adds two.
 
 use cvm_core::certificate::CertificateState;
-use cvm_core::device::Device;
+use cvm_core::device::{Device, Review};
 use cvm_core::id::CertificateId;
 use cvm_core::operator::AdminToken;
 use cvm_core::policy::Policy;
-use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule, Thing};
+use cvm_core::ports::{CertificateChange, Change, CommitError, Thing, ThingChange};
 use cvm_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::numbers::Numbers;
-use super::text;
+use super::{keys, text};
 use crate::conditions::{self, Found, Holder};
 
 type Written = Result<(), CommitError>;
@@ -44,17 +44,18 @@ pub(super) fn change(
     for certificate in &change.certificates {
         write_certificate(connection, certificate)?;
     }
-    if let Some(KeyRule::Own(key)) = &change.key
-        && found.key == Holder::Nobody
-    {
-        let mut insert = connection
-            .prepare_cached("INSERT INTO key_owner (key, serial_number) VALUES (?1, ?2)")?;
-        insert.execute(params![key.0, change.device.serial_number.as_str()])?;
+    for rule in &change.keys {
+        keys::write(connection, rule, &change.device.serial_number)?;
     }
-    if let Some(thing) = &change.thing
-        && found.thing == Holder::Nobody
-    {
-        write_thing(connection, thing)?;
+    match &change.thing {
+        Some(ThingChange::Put(thing)) if found.thing == Holder::Nobody => {
+            write_thing(connection, thing)?;
+        }
+        Some(ThingChange::Remove) => remove_thing(connection, &change.device)?,
+        Some(ThingChange::Put(_)) | None => {}
+    }
+    for mac in &change.spent_tokens {
+        keys::spend(connection, &change.device.serial_number, mac)?;
     }
     for event in &change.events {
         numbers.record(connection, event)?;
@@ -70,13 +71,15 @@ fn look(connection: &Connection, change: &Change) -> Result<(Found, bool), rusql
         "SELECT (SELECT version FROM device WHERE serial_number = ?1), \
          (SELECT serial_number FROM device WHERE thing_name = ?2), \
          (SELECT serial_number FROM thing WHERE name = ?3), \
-         (SELECT serial_number FROM key_owner WHERE key = ?4)",
+         EXISTS (SELECT 1 FROM key_owner WHERE key IN (?4, ?5) AND serial_number <> ?1)",
     )?;
+    let mut keys = conditions::keys_of(change).map(|key| key.0);
     let names = params![
         serial.as_str(),
         device.thing_name.as_str(),
         conditions::thing_of(change).map(|name| name.as_str()),
-        conditions::key_of(change).map(|key| key.0),
+        keys.next(),
+        keys.next(),
     ];
     let holder = |row: &Row<'_>, column: usize| {
         Ok::<_, rusqlite::Error>(Holder::of(row.get_ref(column)?.as_str_or_null()?, serial))
@@ -87,7 +90,7 @@ fn look(connection: &Connection, change: &Change) -> Result<(Found, bool), rusql
             version,
             thing_name: holder(row, 1)?,
             thing: holder(row, 2)?,
-            key: holder(row, 3)?,
+            is_key_taken: row.get(3)?,
         };
         Ok((found, version > 0 && found.thing_name == Holder::Nobody))
     })
@@ -117,10 +120,14 @@ fn write_device(
     let version = (device.version + 1).cast_signed();
     let state = device.state().as_str();
     let due_at = device.due_at().map(|due| due.0);
+    let review = device.review.as_ref().map(|review| review.id.to_string());
+    let open_review =
+        review.as_ref().filter(|_| device.review.as_ref().is_some_and(Review::is_open));
     if device.version == 0 {
         let mut insert = connection.prepare_cached(
             "INSERT INTO device (serial_number, version, thing_name, state, disabled, created_at, \
-             due_at, format, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             due_at, review, open_review, format, record) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
         insert.execute(params![
             serial,
@@ -130,14 +137,16 @@ fn write_device(
             device.disabled,
             device.created_at.0,
             due_at,
+            review,
+            open_review,
             RECORD_FORMAT,
             record,
         ])?;
         return Ok(());
     }
     let mut update = connection.prepare_cached(
-        "UPDATE device SET version = ?2, state = ?3, disabled = ?4, due_at = ?5, format = ?6, record = ?7 \
-         WHERE serial_number = ?1",
+        "UPDATE device SET version = ?2, state = ?3, disabled = ?4, due_at = ?5, review = ?6, \
+         open_review = ?7, format = ?8, record = ?9 WHERE serial_number = ?1",
     )?;
     update.execute(params![
         serial,
@@ -145,6 +154,8 @@ fn write_device(
         state,
         device.disabled,
         due_at,
+        review,
+        open_review,
         RECORD_FORMAT,
         record
     ])?;
@@ -168,14 +179,14 @@ fn write_certificate(
             )?;
             update.execute(params![id.0, CertificateState::Current.as_str(), at.0])?;
         }
-        CertificateChange::End(ended, at) => {
+        CertificateChange::Move(moved, at) => {
             let mut update = connection.prepare_cached(
                 "UPDATE certificate SET state = ?2, ended_at = ?3, reason = ?4 WHERE id = ?1",
             )?;
             // Its notAfter says when it expired.
-            let ended_at = Some(at.0).filter(|_| ended.state != CertificateState::Expired);
-            let reason = ended.reason.map(|reason| reason.as_str());
-            update.execute(params![ended.id.0, ended.state.as_str(), ended_at, reason])?;
+            let ended_at = Some(at.0).filter(|_| moved.state.is_revocation());
+            let reason = moved.reason.map(|reason| reason.as_str());
+            update.execute(params![moved.id.0, moved.state.as_str(), ended_at, reason])?;
         }
         CertificateChange::Insert(row) => {
             let mut insert = connection.prepare_cached(
@@ -218,6 +229,13 @@ fn write_thing(connection: &Connection, thing: &Thing) -> Result<(), rusqlite::E
         thing.serial_number.as_str(),
         thing.created_at.0
     ])?;
+    Ok(())
+}
+
+fn remove_thing(connection: &Connection, device: &Device) -> Result<(), rusqlite::Error> {
+    let mut delete =
+        connection.prepare_cached("DELETE FROM thing WHERE name = ?1 AND serial_number = ?2")?;
+    delete.execute(params![device.thing_name.as_str(), device.serial_number.as_str()])?;
     Ok(())
 }
 

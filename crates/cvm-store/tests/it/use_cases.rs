@@ -11,7 +11,7 @@ use cvm_core::page::PageRequest;
 use cvm_core::ports::Ports;
 use cvm_core::profile::{Profile, Profiles};
 use cvm_core::provisioning::{
-    Ask, Caller, NewDevice, NewToken, Provisioning, Refusal, RegisterRefusal, VendRequest, Vended,
+    Ask, Caller, NewDevice, NewToken, OperatorRefusal, Provisioning, Refusal, VendRequest, Vended,
 };
 use cvm_core::testing::{
     TestClock, TestIssuer, default_policy_put, test_bad_csr, test_csr, test_ports,
@@ -93,6 +93,7 @@ fn new(serial: &str) -> NewDevice {
         policy: None,
         profile: None,
         attributes: BTreeMap::new(),
+        again: false,
     }
 }
 
@@ -347,7 +348,7 @@ async fn a_token_that_could_never_be_used_is_not_registered() {
         .provisioning
         .device_register(NewDevice { token_expires: past, ..new("SN-1") }, "test")
         .await;
-    assert!(matches!(refused, Err(RegisterRefusal::Invalid(_))));
+    assert!(matches!(refused, Err(OperatorRefusal::Invalid(_))));
 }
 
 #[tokio::test]
@@ -365,7 +366,7 @@ async fn a_token_derived_from_an_idempotency_key_is_repeated_for_a_day() {
     let first = secret(first);
     world.clock.set(NOW.plus(Span::DAY));
     assert_eq!(secret(register("once").await.unwrap()), first);
-    assert!(matches!(register("other").await, Err(RegisterRefusal::AlreadyExists)));
+    assert!(matches!(register("other").await, Err(OperatorRefusal::AlreadyExists)));
     world.clock.set(NOW.plus(Span(Span::DAY.0 + 1)));
-    assert!(matches!(register("once").await, Err(RegisterRefusal::AlreadyExists)));
+    assert!(matches!(register("once").await, Err(OperatorRefusal::AlreadyExists)));
 }

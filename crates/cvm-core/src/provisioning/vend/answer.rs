@@ -4,28 +4,21 @@ use super::key::Vending;
 use super::{Outcome, Provisioning, Refusal, Settled, Trace, Vended};
 use crate::attempt::StepName;
 use crate::certificate::CertificateRecord;
-use crate::device::{Device, Ended};
+use crate::device::{Device, Moved};
 use crate::id::CertificateId;
 use crate::journal::{Event, EventClass, EventKind};
 use crate::key::PrivateKey;
 use crate::ports::{CertificateChange, Change, CommitError};
-use crate::time::Timestamp;
 
 impl Provisioning {
     /// Answers the bytes of `id` again.
-    pub(super) async fn answer(
+    pub(super) fn answer(
         &self,
         id: &CertificateId,
         settled: Settled<'_>,
     ) -> Result<Outcome, Refusal> {
-        if let Some(held) = settled.held.filter(|held| held.id == *id) {
-            return self.vended(held, None, false);
-        }
-        let held = self.ports.store.holding_find(id).await;
-        let held = held.map_err(|error| Refusal::unavailable(&error))?;
-        // Bytes are given only of the moment that was decided upon.
-        match held.filter(|held| held.device.version == settled.device.version) {
-            Some(held) => self.vended(held.certificate, None, false),
+        match settled.held.filter(|held| held.id == *id) {
+            Some(held) => self.vended(held, None, false).map(Outcome::from),
             None => Ok(Outcome::Moved),
         }
     }
@@ -39,7 +32,7 @@ impl Provisioning {
         id: &CertificateId,
         trace: &mut Trace<'_>,
     ) -> Result<Outcome, Refusal> {
-        let Settled { mut device, mut ended, held, .. } = settled;
+        let Settled { mut device, mut moved, held, .. } = settled;
         let (Some(held), Some(sealed)) = (held.filter(|held| held.id == *id), &mut device.sealed)
         else {
             return Ok(Outcome::Moved);
@@ -65,30 +58,25 @@ impl Provisioning {
         };
         trace.passed(StepName::Decision, "the same request: the same certificate and key");
         // The last replay destroys the sealed key in its own commit.
-        ended.extend(device.settle(vending.reading.now));
-        match self.commit(device, ended, event, vending.reading.now).await {
-            Ok(true) => self.vended(held, Some(private_key), false),
+        moved.extend(device.settle(vending.reading.now));
+        match self.commit(device, moved, event).await {
+            Ok(true) => self.vended(held, Some(private_key), false).map(Outcome::from),
             Ok(false) => Ok(Outcome::Moved),
             Err(refusal) => Err(refusal),
         }
     }
 
     /// Writes a change that binds no key; `false` where the record moved.
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         device: Device,
-        ended: Vec<Ended>,
+        moved: Vec<Moved>,
         event: Event,
-        at: Timestamp,
     ) -> Result<bool, Refusal> {
-        let change = Change {
-            device,
-            certificates: CertificateChange::endings(ended, at),
-            key: None,
-            thing: None,
-            events: vec![event],
-        };
-        match self.ports.store.device_commit(change).await {
+        let mut events = event.of_moves(&moved);
+        let certificates = CertificateChange::moves(moved, event.at);
+        events.push(event);
+        match self.ports.store.device_commit(Change::new(device, certificates, events)).await {
             Ok(()) => Ok(true),
             Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {
                 Ok(false)
@@ -96,17 +84,26 @@ impl Provisioning {
             Err(error @ CommitError::Unavailable(_)) => Err(Refusal::unavailable(&error)),
         }
     }
+}
 
-    pub(super) fn vended(
+impl Provisioning {
+    /// The certificate's bytes with what goes with them.
+    pub(in crate::provisioning) fn vended(
         &self,
         certificate: CertificateRecord,
         private_key: Option<PrivateKey>,
         is_new: bool,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Vended, Refusal> {
         let Some(chain) = self.ports.issuer.chain(&certificate.issuer) else {
             let cause = format!("no chain for issuer {}", certificate.issuer);
             return Err(Refusal::unavailable_for("", &cause));
         };
-        Ok(Outcome::Answered(Box::new(Vended { certificate, chain, private_key, is_new })))
+        Ok(Vended { certificate, chain, private_key, is_new })
+    }
+}
+
+impl From<Vended> for Outcome {
+    fn from(vended: Vended) -> Self {
+        Self::Answered(Box::new(vended))
     }
 }

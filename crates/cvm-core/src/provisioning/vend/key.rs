@@ -1,6 +1,6 @@
 //! The key of a request: the device's, checked once, or one that is made here, once.
 
-use super::{FollowUp, Provisioning, Refusal, Trace};
+use super::{FollowUp, Formers, Provisioning, Refusal, Stranger, Trace};
 use crate::attempt::StepName;
 use crate::decision::{Asked, Decision, Denial};
 use crate::device::{Device, SealedKey};
@@ -8,7 +8,7 @@ use crate::id::{CertificateId, KeyIdentity, SerialNumber};
 use crate::journal::EventKind;
 use crate::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey, UncheckedCsr};
 use crate::ports::ClockReading;
-use crate::profile::Profile;
+use crate::profile::{Profile, Reissue};
 use crate::token::Token;
 
 /// A key of this request: checked or made once, however often the decision is made afresh.
@@ -64,6 +64,7 @@ impl Provisioning {
         &self,
         vending: &mut Vending<'_>,
         decide: impl Fn(Asked<'_>) -> Decision,
+        profile: &Profile,
         trace: &mut Trace<'_>,
         after: &mut FollowUp,
     ) -> Result<(), Refusal> {
@@ -84,9 +85,16 @@ impl Provisioning {
                 StepName::Decision,
                 format!("the token is burnt, and key {claimed} is not the current one"),
             );
-            // An alarm, unless the key turns out to be a former one of this device.
-            let event = trace.alarm(kind, &vending.serial, format!("key {claimed}"));
-            after.alarm_unless_own = Some((claimed, event));
+            let formers = match profile.reissue {
+                Reissue::Never => Formers::AreStrangers,
+                Reissue::Always
+                | Reissue::Approval
+                | Reissue::SameKey
+                | Reissue::UntilConfirmed => Formers::AreKnown,
+            };
+            let alarm = trace.alarm(kind, &vending.serial, format!("key {claimed}"));
+            let csr = parsed.as_ref().ok().cloned();
+            after.stranger = csr.map(|csr| Stranger { csr, key: claimed, formers, alarm });
             return Err(denied);
         }
         // The token issues nothing any more, but its holder still makes work.
