@@ -25,6 +25,7 @@ use crate::answer::{Answer, Outcome, response};
 use crate::auth::{self, Principal};
 use crate::connection::InFlight;
 use crate::limit::{AddressLimit, Limits, Network};
+use crate::observer::{Answered, Observer};
 use crate::problem::{Refused, Slug};
 use crate::router::{self, Endpoint, Route, Scope, Side, Who};
 use crate::{body, device, operator};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub trusted_networks: Vec<Network>,
     /// What connections and requests may cost.
     pub limits: Limits,
+    /// Who is told of answered requests.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Settings {
@@ -57,6 +60,7 @@ impl Settings {
             refusals_per_address: Rate { count: 60, per: Span::MINUTE },
             trusted_networks: Vec::new(),
             limits: Limits::default(),
+            observer: None,
         }
     }
 }
@@ -145,8 +149,12 @@ impl Api {
         let answer = response(outcome.result, attempt)
             .map(|bytes| AnswerBody::new(bytes, departed, in_flight, aftermath));
         let status = answer.status().as_u16();
-        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = began.elapsed();
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::info!(%attempt, method, route = pattern, status, micros, "answered");
+        if let Some(observer) = &self.settings().observer {
+            observer.request_answered(Answered { method, route: pattern, status, took });
+        }
         answer
     }
 
@@ -228,8 +236,10 @@ impl Api {
             return Err(Refused::new(Slug::HeaderTooLarge, "the request has too many fields"));
         }
         let principal = match route.who {
-            Who::AnOperator => auth::operator(self.provisioning().ports(), &parts.headers).await?,
             Who::Anyone | Who::HolderOfCertificate | Who::HolderOfToken => Principal::Stranger,
+            Who::Operator(permission) => {
+                auth::operator(self.provisioning().ports(), &parts.headers, permission).await?
+            }
         };
         if route.endpoint.takes_json() {
             body::require_json(&parts.headers)?;
@@ -278,6 +288,9 @@ impl Api {
     /// Hands the request to its use case.
     async fn decide(&self, endpoint: Endpoint, call: Call) -> Outcome {
         match endpoint {
+            Endpoint::AdminTokenCreate => operator::admin_tokens::create(self, &call).await.into(),
+            Endpoint::AdminTokenList => operator::admin_tokens::list(self, &call).await.into(),
+            Endpoint::AdminTokenRevoke => operator::admin_tokens::revoke(self, &call).await.into(),
             Endpoint::AttemptList => operator::attempts::list(self, &call).await.into(),
             Endpoint::CertificateConfirm => device::certificate_confirm(self, &call).await,
             Endpoint::CertificateList => operator::certificates::list(self, &call).await.into(),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use cvm_core::error::chain_of;
 use cvm_core::ports::StoreError;
-use cvm_core::provisioning::{Refusal, RegisterRefusal};
+use cvm_core::provisioning::{AdminTokenRefusal, Refusal, RegisterRefusal};
 use cvm_core::time::Span;
 
 /// How long to wait for a store or an answer that is not there now.
@@ -39,7 +39,7 @@ macro_rules! slugs {
 
 slugs! {
     AccessDenied = "access-denied", 403, "Access denied";
-    AlreadyExists = "already-exists", 409, "The serial number is registered already";
+    AlreadyExists = "already-exists", 409, "It exists already";
     AlreadyIssued = "already-issued", 409, "The token is bound to another key";
     CertificateExpired = "certificate-expired", 403, "The certificate has expired";
     CertificateInactive = "certificate-inactive", 403, "The certificate is inactive";
@@ -57,6 +57,7 @@ slugs! {
     MethodNotAllowed = "method-not-allowed", 405, "The method is not allowed here";
     NotFound = "not-found", 404, "There is nothing here";
     RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
+    RoleRequired = "role-required", 403, "Another role is needed";
     SlowDown = "slow-down", 429, "Too many requests";
     ThingNameTaken = "thing-name-taken", 409, "Another device has the thing name";
     TooLarge = "too-large", 413, "The request is too large";
@@ -66,6 +67,7 @@ slugs! {
     UnknownProfile = "unknown-profile", 400, "The profile is unknown";
     UnsupportedMediaType = "unsupported-media-type", 415, "The media type is not supported";
     WeakKey = "weak-key", 400, "The key is too weak";
+    WrongState = "wrong-state", 409, "This cannot be done now";
 }
 
 /// A refusal on its way out.
@@ -167,6 +169,21 @@ impl From<RegisterRefusal> for Refused {
             RegisterRefusal::Unavailable(cause) => return Self::unavailable(cause),
             RegisterRefusal::UnknownPolicy(_) => Slug::UnknownPolicy,
             RegisterRefusal::UnknownProfile(_) => Slug::UnknownProfile,
+        };
+        Self::new(slug, detail)
+    }
+}
+
+impl From<AdminTokenRefusal> for Refused {
+    fn from(refusal: AdminTokenRefusal) -> Self {
+        let detail = refusal.to_string();
+        let slug = match refusal {
+            AdminTokenRefusal::AlreadyExists => Slug::AlreadyExists,
+            AdminTokenRefusal::Expired => Slug::InvalidRequest,
+            AdminTokenRefusal::LastOwner => Slug::WrongState,
+            AdminTokenRefusal::RoleRequired(required) => return required.into(),
+            AdminTokenRefusal::Unavailable(cause) => return Self::unavailable(cause),
+            AdminTokenRefusal::Unknown => Slug::NotFound,
         };
         Self::new(slug, detail)
     }

@@ -37,6 +37,10 @@ impl EventClass {
 /// What happened; past tense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
+    /// An operator's credential was made.
+    AdminTokenCreated,
+    /// An operator's credential was revoked.
+    AdminTokenRevoked,
     /// A second key was shown for a token that is bound to another.
     AnotherKeyRefused,
     /// A token that confirmation burnt was shown with a key that was never this device's.
@@ -47,6 +51,8 @@ pub enum EventKind {
     CertificateIssued,
     /// A certificate ended because another device proved the same key first.
     CertificateKeyLost,
+    /// An operator made what the clock says the latest time on record.
+    ClockAccepted,
     /// A device was registered.
     DeviceRegistered,
     /// A policy was put in place of what had its name.
@@ -64,15 +70,22 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The kinds that alarms are of, so that who counts them can begin at nought.
+    pub const ALARMS: [Self; 3] =
+        [Self::AnotherKeyRefused, Self::BurntTokenShown, Self::RevokedCertificateUsed];
+
     /// The name in the API; for alarms, also the metric's label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AdminTokenCreated => "admin-token-created",
+            Self::AdminTokenRevoked => "admin-token-revoked",
             Self::AnotherKeyRefused => "another-key-refused",
             Self::BurntTokenShown => "burnt-token-shown",
             Self::CertificateConfirmed => "certificate-confirmed",
             Self::CertificateIssued => "certificate-issued",
             Self::CertificateKeyLost => "certificate-key-lost",
+            Self::ClockAccepted => "clock-accepted",
             Self::DeviceRegistered => "device-registered",
             Self::PolicyPut => "policy-put",
             Self::PrivateKeyDestroyed => "private-key-destroyed",

@@ -4,7 +4,10 @@
 //! A use case returns its answer and a [`FollowUp`]. Nothing in the follow-up may happen before
 //! the answer has left, so that what a refusal writes cannot be told from outside.
 
+mod admin_token;
+mod clock;
 mod confirm;
+mod crl;
 mod follow_up;
 mod policy;
 mod register;
@@ -26,9 +29,15 @@ use crate::ports::{ClockReading, Ports};
 use crate::profile::Profiles;
 use crate::time::{Span, Timestamp};
 
+use crl::CrlFlights;
 use follow_up::Trace;
 
+pub use admin_token::{
+    AdminTokenRefusal, NewAdminToken, created_event as admin_token_created_event,
+};
+pub use clock::{ClockAccepted, ClockShown, accept_event as clock_accept_event};
 pub use confirm::Confirmed;
+pub use crl::{CrlShown, SweptCrls};
 pub use follow_up::{FollowUp, Followed};
 pub use policy::put_event as policy_put_event;
 pub use register::{NewDevice, NewToken, RegisterRefusal, Registered};
@@ -52,6 +61,7 @@ pub struct Provisioning {
     profiles: Profiles,
     budget: Mutex<RateLimit<SerialNumber>>,
     alarms: Mutex<RateLimit<(Option<SerialNumber>, EventKind)>>,
+    crl_flights: CrlFlights,
 }
 
 impl std::fmt::Debug for Provisioning {
@@ -67,7 +77,7 @@ impl Provisioning {
     pub fn new(ports: Ports, profiles: Profiles, budget: Rate) -> Self {
         let budget = Mutex::new(RateLimit::new(budget, BUDGET_DEVICES_MAX));
         let alarms = Mutex::new(RateLimit::new(ALARMS, BUDGET_DEVICES_MAX));
-        Self { ports, profiles, budget, alarms }
+        Self { ports, profiles, budget, alarms, crl_flights: CrlFlights::default() }
     }
 
     /// The ports, for reading lists.
@@ -213,6 +223,11 @@ impl Refusal {
             | Self::SlowDown { .. }
             | Self::WeakKey(_) => "",
         }
+    }
+
+    /// What the log is told and the caller is not.
+    fn cause(&self) -> Option<&str> {
+        if let Self::Unavailable { cause, .. } = self { Some(cause) } else { None }
     }
 
     /// Whether it decides something, and is not merely that the server cannot.

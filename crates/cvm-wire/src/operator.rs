@@ -1,4 +1,4 @@
-//! The operator API: devices, certificates, policies, attempts, journal.
+//! The operator API: devices, certificates, policies, attempts, journal, admin tokens.
 
 use std::collections::BTreeMap;
 
@@ -219,4 +219,40 @@ pub struct JournalRow {
     pub actor: String,
     /// What else there is to know.
     pub detail: String,
+}
+
+/// The body of `POST /v1/admin-tokens`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewAdminToken {
+    /// What people call it; no two live ones have the same.
+    pub name: String,
+    /// `viewer`, `registrar`, `operator`, `security` or `owner`.
+    pub role: String,
+    /// RFC 3339; without it, time does not end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// An operator's credential.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminToken {
+    /// Short and public; stands in the journal as the actor.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub role: String,
+    /// `live`, `expired` or `revoked`.
+    pub state: String,
+    /// When it was made.
+    pub created_at: String,
+    /// Until when it is let in; `null` where time does not end it.
+    pub expires: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<String>,
+    /// The token, only in the answer that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretText>,
 }

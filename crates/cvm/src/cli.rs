@@ -6,11 +6,15 @@
     reason = "these are the help texts that people read"
 )]
 
+mod admin;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::HostName;
+
+pub(crate) use admin::{AdminCommand, AdminTokenCommand, AdminTokenCreate};
 
 /// A certificate vending machine for IoT fleets.
 #[derive(Debug, Parser)]
@@ -38,6 +42,9 @@ pub(crate) enum Command {
     /// What devices may do, as AWS IoT policies
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Operators' credentials
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Why did it fail? The last attempts of a device, step by step, and what to do
     Explain(Explain),
     /// Check a configuration, or show what is in force

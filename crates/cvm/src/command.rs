@@ -1,5 +1,6 @@
 //! What each command does: one file a command.
 
+mod admin;
 mod certificate;
 mod completions;
 mod config;
@@ -12,12 +13,20 @@ mod policy;
 mod remote;
 mod serve;
 
-use crate::cli::{CertificateCommand, Cli, Command, ConfigCommand, DeviceCommand, PolicyCommand};
+use crate::cli::{
+    AdminCommand, AdminTokenCommand, CertificateCommand, Cli, Command, ConfigCommand,
+    DeviceCommand, PolicyCommand,
+};
 use crate::failure::Done;
 
 /// Does what was typed.
 pub(crate) fn run(cli: Cli) -> Done {
     match cli.command {
+        Command::Admin(AdminCommand::Token(command)) => match command {
+            AdminTokenCommand::Create(args) => admin::create(&args),
+            AdminTokenCommand::List(args) => admin::list(&args),
+            AdminTokenCommand::Revoke { id, server } => admin::revoke(&id, &server),
+        },
         Command::Certificate(CertificateCommand::List(args)) => certificate::list(&args),
         Command::Certificate(CertificateCommand::Show { id, server }) => {
             certificate::show(&id, &server)

@@ -4,14 +4,13 @@ use cvm_core::certificate::CertificateState;
 use cvm_core::device::{Device, Road};
 use cvm_core::id::SerialNumber;
 use cvm_core::provisioning::{self, DeviceShown, NewToken};
-use cvm_core::time::Timestamp;
 use cvm_core::token::Token;
 use cvm_wire::SecretText;
 use cvm_wire::operator::{CertificateBrief, Device as WireDevice, NewDevice};
 use http::{HeaderMap, StatusCode};
 use zeroize::Zeroizing;
 
-use super::query;
+use super::{parsed, query};
 use crate::answer::Answer;
 use crate::api::{Api, Call};
 use crate::json;
@@ -24,7 +23,7 @@ const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 255;
 pub(crate) async fn register(api: &Api, call: &Call) -> Result<Answer, Refused> {
     let operator = call.principal.operator()?;
     let new = new_device(json::parse(&call.body)?, &call.fields)?;
-    let registered = api.provisioning().device_register(new, operator).await?;
+    let registered = api.provisioning().device_register(new, &operator.id).await?;
     let status = if registered.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let mut wire = wire_device(&registered.device, live_briefs(&registered.device));
     wire.token =
@@ -71,23 +70,14 @@ fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDe
         return Err(Refused::invalid("roads: this version has [\"vend\"] only"));
     }
     Ok(provisioning::NewDevice {
-        serial_number: parsed("serialNumber", Some(serial_number))?
-            .ok_or_else(|| Refused::invalid("serialNumber is missing"))?,
+        serial_number: parsed("serialNumber", &serial_number)?,
         token: new_token(token, fields)?,
-        token_expires: parsed::<Timestamp>("tokenExpires", token_expires)?,
-        thing_name: parsed("thingName", thing_name)?,
-        policy: parsed("policy", policy)?,
-        profile: parsed("profile", profile)?,
+        token_expires: token_expires.map(|text| parsed("tokenExpires", &text)).transpose()?,
+        thing_name: thing_name.map(|text| parsed("thingName", &text)).transpose()?,
+        policy: policy.map(|text| parsed("policy", &text)).transpose()?,
+        profile: profile.map(|text| parsed("profile", &text)).transpose()?,
         attributes,
     })
-}
-
-fn parsed<T>(field: &str, text: Option<String>) -> Result<Option<T>, Refused>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    let value = text.map(|text| text.parse()).transpose();
-    value.map_err(|error| Refused::invalid(format!("{field}: {error}")))
 }
 
 fn new_token(brought: Option<SecretText>, fields: &HeaderMap) -> Result<NewToken, Refused> {

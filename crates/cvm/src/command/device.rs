@@ -27,7 +27,11 @@ pub(crate) fn add(args: &DeviceAdd) -> Done {
     let mut new = NewDevice {
         serial_number: args.serial.clone(),
         token: None,
-        token_expires: args.token_expires.as_deref().map(expiry).transpose()?,
+        token_expires: args
+            .token_expires
+            .as_deref()
+            .map(|span| expiry("--token-expires", span))
+            .transpose()?,
         thing_name: args.thing_name.clone(),
         policy: args.policy.clone(),
         profile: args.profile.clone(),
@@ -120,8 +124,9 @@ fn send(client: &Client, new: &NewDevice) -> Result<Device, (Failure, bool)> {
     Err((failure.cure(cure), true))
 }
 
-fn expiry(span: &str) -> Result<String, Failure> {
-    let usage = |what: String| Failure::new(Exit::Usage, format!("--token-expires: {what}"));
+/// The moment that lies `span` ahead, for the option called `option`.
+pub(crate) fn expiry(option: &str, span: &str) -> Result<String, Failure> {
+    let usage = |what: String| Failure::new(Exit::Usage, format!("{option}: {what}"));
     let span: Span =
         span.parse().map_err(|error: cvm_core::time::SpanError| usage(error.to_string()))?;
     if span.0 == 0 {

@@ -10,7 +10,7 @@ use cvm_core::limit::Rate;
 use cvm_core::profile::{Profile, Profiles, Reissue};
 use cvm_core::time::Span;
 
-use super::Reader;
+use super::{Notify, Reader, notify};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -21,6 +21,10 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     /// `[operator] listen`: address and port of the operator API.
     pub(crate) operator_listen: SocketAddr,
+    /// `[metrics] listen`: address and port of the metrics; `None` is off.
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// `[[notify]]`: who is sent alarms.
+    pub(crate) notify: Vec<Notify>,
     /// `[issuance]` and `[[profile]]`.
     pub(crate) profiles: Profiles,
     /// `[limits]`.
@@ -213,21 +217,23 @@ impl Config {
         }
         let http = Http::read(reader);
         let operator_listen = listen(reader, "operator", "127.0.0.1:8445");
-        if http.listen == operator_listen && operator_listen.port() != 0 {
-            let what = String::from("[http] listen has this address already: choose another port");
-            reader.fault("operator", "listen", what);
+        let metrics_listen = metrics_listen(reader);
+        refuse_shared(reader, "operator", operator_listen, &[("http", http.listen)]);
+        if let Some(listen) = metrics_listen {
+            let others = [("http", http.listen), ("operator", operator_listen)];
+            refuse_shared(reader, "metrics", listen, &others);
         }
         reader.later("mqtt", &["listen", "public_endpoint"]);
-        reader.later("metrics", &["listen"]);
         reader.later("journal", &["mirror"]);
         reader.later("queue", &["url"]);
+        let notify = notify::read(reader);
         let profiles = read_profiles(reader);
         let limits = Limits::read(reader);
         let log = Log {
             format: reader.text("log", "format", "text").unwrap_or(LogFormat::Text),
             level: reader.text("log", "level", "info").unwrap_or(LogLevel::Info),
         };
-        Self { store_url, http, operator_listen, profiles, limits, log }
+        Self { store_url, http, operator_listen, metrics_listen, notify, profiles, limits, log }
     }
 }
 
@@ -293,6 +299,40 @@ fn listen(reader: &mut Reader, section: &str, default: &str) -> SocketAddr {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let address: Option<Listen> = reader.text(section, "listen", default);
     address.map_or(nowhere, |address| address.0)
+}
+
+/// Two listeners have two addresses.
+fn refuse_shared(
+    reader: &mut Reader,
+    section: &str,
+    listen: SocketAddr,
+    others: &[(&str, SocketAddr)],
+) {
+    let same = others.iter().find(|(_, other)| *other == listen && listen.port() != 0);
+    if let Some((other, _)) = same {
+        let what = format!("[{other}] listen has this address already: choose another port");
+        reader.fault(section, "listen", what);
+    }
+}
+
+fn metrics_listen(reader: &mut Reader) -> Option<SocketAddr> {
+    let listen: Option<OptionalListen> = reader.text("metrics", "listen", "127.0.0.1:9464");
+    listen.and_then(|listen| listen.0)
+}
+
+/// An address and a port, or nothing.
+struct OptionalListen(Option<SocketAddr>);
+
+impl FromStr for OptionalListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let listen = text.parse::<Listen>().map_err(|what| format!("{what}; or \"\" for off"))?;
+        Ok(Self(Some(listen.0)))
+    }
 }
 
 /// An address and a port.
