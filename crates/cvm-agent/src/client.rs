@@ -58,7 +58,7 @@ impl fmt::Debug for ClientCertificate {
 pub struct ClientBuilder {
     server: String,
     trust: Option<Trust>,
-    certificate: Option<ClientCertificate>,
+    certificate: Option<Arc<ClientCertificate>>,
     bearer: Option<SecretText>,
     exchange: Duration,
     clock: FlooredClock,
@@ -74,8 +74,8 @@ impl ClientBuilder {
 
     /// What the client shows of itself; never on a connection that is not verified.
     #[must_use]
-    pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
-        self.certificate = Some(certificate);
+    pub fn client_certificate(mut self, certificate: impl Into<Arc<ClientCertificate>>) -> Self {
+        self.certificate = Some(certificate.into());
         self
     }
 
@@ -129,7 +129,7 @@ impl ClientBuilder {
             distrust: Distrust::NothingPinned,
         })?;
         let anchors = trust.resolve(&address, &limits, &self.clock)?;
-        let config = tls::verified(&anchors, self.certificate.as_ref(), &self.clock)?;
+        let config = tls::verified(&anchors, self.certificate.as_deref(), &self.clock)?;
         Ok(Client { agent: tls::agent(config, &limits), anchors, address, bearer: self.bearer })
     }
 }

@@ -5,49 +5,32 @@
 //! record last. Any of them may fail or be cut off: the same again goes on with the same key, and
 //! the server answers the same request with the same certificate.
 
-mod answer;
 mod confirm;
-mod identity;
-mod retry;
+mod standing;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cvm_wire::device::{VendRequest, Vended};
-use rustls_pki_types::UnixTime;
 
+use crate::answer::{About, CheckedAnswer};
 use crate::client::{Client, Trust};
 use crate::clock::{Clock, FlooredClock, SystemClock, parse_seconds};
 use crate::error::Error;
 use crate::files::{self, Directory, Mode};
+use crate::identity::{self, Set};
 use crate::keys::{DeviceKey, KeyAlgorithm};
+use crate::renew::next;
+use crate::retry::{RETRIES, Retries};
 use crate::token::Token;
 
-pub use confirm::{ConfirmOptions, confirm};
-pub use identity::{
+pub use crate::identity::{
     CERTIFICATE_FILE, CHAIN_FILE, DeviceRecord, KEY_FILE, RECORD_FILE, ROOT_CA_FILE,
 };
-
-use answer::CheckedAnswer;
-use retry::Retries;
-
-/// How often a request is sent again before it is left to the caller.
-const RETRIES: u32 = 5;
-
-/// Is told what is going on, one line at a time; nothing told is secret.
-pub trait Reporter {
-    /// A step was done, or is waited for.
-    fn step(&self, text: &str);
-}
-
-/// Tells nobody.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
-
-impl Reporter for Silent {
-    fn step(&self, _: &str) {}
-}
+pub use crate::report::{Reporter, Silent};
+pub use confirm::{ConfirmOptions, confirm};
+pub(crate) use confirm::{ask_to_confirm, enrolled};
 
 /// What an enrollment needs to know.
 #[derive(Clone, Debug)]
@@ -119,8 +102,9 @@ pub struct Enrolled {
 pub fn enroll(options: &EnrollOptions, reporter: &dyn Reporter) -> Result<Enrolled, Error> {
     check_usage(options)?;
     let directory = Directory::open(&options.out)?;
+    next::finish(&directory)?;
     let mut clock = FlooredClock::new(Arc::clone(&options.clock));
-    let before = identity::record(&options.out)?;
+    let before = identity::record(&options.out, Set::Current)?;
     if let Some(record) = &before {
         clock.raise(parse_seconds(&record.server_time).unwrap_or(0));
         if record.serial_number != options.serial_number {
@@ -130,7 +114,7 @@ pub fn enroll(options: &EnrollOptions, reporter: &dyn Reporter) -> Result<Enroll
                 record.serial_number
             )));
         }
-        match identity::standing(record, options, clock.now())? {
+        match standing::standing(record, options, clock.now())? {
             Ok(()) => return Ok(already(options, record.clone(), reporter)),
             Err(why) => reporter.step(&format!("what is there cannot be used: {why}")),
         }
@@ -138,10 +122,18 @@ pub fn enroll(options: &EnrollOptions, reporter: &dyn Reporter) -> Result<Enroll
     let key_file = options.key.clone().or_else(|| before.and_then(|record| record.key_file));
     let key = Key::obtain(&directory, options, key_file, reporter)?;
     let (client, vended) = ask(options, &key.key, &clock, reporter)?;
-    let answer = CheckedAnswer::check(vended, &client, &key.key, clock.now())?;
+    let (server, roots) = (client.server(), client.pinned());
+    let answer = CheckedAnswer::check(vended, &server, roots, &key.key, clock.now())?;
     reporter.step("the certificate is for our key and its chain is whole");
-    let record = answer.record(options, &client, &key);
-    identity::write(&directory, &answer, client.pinned(), &record)?;
+    let record = answer.record(About {
+        serial_number: options.serial_number.clone(),
+        server,
+        key_algorithm: key.key.algorithm_name(),
+        key_file: key.elsewhere,
+    });
+    identity::write(&directory, Set::Current, &answer, Some(roots), &record)?;
+    // A renewal that was begun was one of the certificate that is replaced.
+    next::discard(&directory, next::Extent::WithKey)?;
     reporter.step(&format!("wrote the files in {}", options.out.display()));
     Ok(Enrolled {
         directory: options.out.clone(),
@@ -188,10 +180,7 @@ fn ask(
     clock: &FlooredClock,
     reporter: &dyn Reporter,
 ) -> Result<(Client, Vended), Error> {
-    let csr = key.certificate_request().map_err(|fault| {
-        let what = format!("the certificate request cannot be made: {fault}");
-        Error::LocalContent { what }
-    })?;
+    let csr = certificate_request(key)?;
     let request = VendRequest {
         serial_number: options.serial_number.clone(),
         token: options.token.secret().clone(),
@@ -208,6 +197,14 @@ fn ask(
     reporter.step(&format!("asking {} for a certificate", client.server()));
     let vended = retries.run(|| client.post("/v1/certificates").json(&request).fetch())?;
     Ok((client, vended))
+}
+
+/// The request for a key's certificate.
+pub(crate) fn certificate_request(key: &DeviceKey) -> Result<String, Error> {
+    key.certificate_request().map_err(|fault| {
+        let what = format!("the certificate request cannot be made: {fault}");
+        Error::LocalContent { what }
+    })
 }
 
 /// The key of an enrollment, and where it is if not in the directory.
@@ -291,10 +288,4 @@ fn refuse_second_key(key: &DeviceKey, there: Option<&DeviceKey>, ours: &Path) ->
         }
         _ => Ok(()),
     }
-}
-
-/// The latest of what the clock says and a time that the server told.
-fn latest(now: UnixTime, told: u64) -> UnixTime {
-    let seconds = now.as_secs().max(told);
-    UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds))
 }

@@ -93,6 +93,13 @@ impl Error {
         Some(&problem.attempt)
     }
 
+    /// The slug of the server's problem document, or nothing.
+    #[must_use]
+    pub fn slug(&self) -> &str {
+        let problem = self.refusal().and_then(|refusal| refusal.problem.as_ref());
+        problem.map_or("", Problem::slug)
+    }
+
     /// How long the server asks to wait before the same is tried again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -138,6 +145,8 @@ pub struct Refusal {
     pub status: u16,
     /// The problem document, if there was one.
     pub problem: Option<Problem>,
+    /// With 202: the review in which a human has to say yes.
+    pub review: Option<String>,
 }
 
 fn describe(problem: Option<&Problem>) -> String {
@@ -242,7 +251,7 @@ mod tests {
     }
 
     fn refusal(status: u16, problem: Option<Problem>) -> Refusal {
-        Refusal { server: "https://cvm".to_owned(), status, problem }
+        Refusal { server: "https://cvm".to_owned(), status, problem, review: None }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use zeroize::Zeroizing;
 
@@ -14,6 +16,29 @@ use crate::error::Error;
 
 /// None of our files comes near it.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// A power cut that a test asks for: from some operation on files on, none happens any more.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    left: Option<Arc<AtomicU32>>,
+}
+
+impl Faults {
+    /// So many operations happen, and no more.
+    #[must_use]
+    pub fn after(operations: u32) -> Self {
+        Self { left: Some(Arc::new(AtomicU32::new(operations))) }
+    }
+
+    fn pass(&self) -> io::Result<()> {
+        let Some(left) = &self.left else {
+            return Ok(());
+        };
+        let took =
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        took.map(|_| ()).map_err(|_| io::Error::other("a test cut the power"))
+    }
+}
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +61,16 @@ impl Mode {
 pub(crate) struct Directory {
     path: PathBuf,
     handle: File,
+    faults: Faults,
 }
 
 impl Directory {
     /// Opens it, makes it (0700) if need be, and takes its lock.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with_faults(path, &Faults::default())
+    }
+
+    pub(crate) fn open_with_faults(path: &Path, faults: &Faults) -> Result<Self, Error> {
         create_directories(path)
             .map_err(|source| Error::local(format!("making {}", path.display()), source))?;
         let handle = File::open(path)
@@ -53,8 +83,11 @@ impl Directory {
                 refusal: None,
             });
         }
-        let path = path.to_owned();
-        Ok(Self { path, handle })
+        Ok(Self { path: path.to_owned(), handle, faults: faults.clone() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -65,8 +98,9 @@ impl Directory {
     pub(crate) fn create(&self, name: &str, bytes: &[u8], mode: Mode) -> Result<(), Error> {
         let target = self.file(name);
         self.put(name, bytes, mode, |temporary| {
+            self.faults.pass()?;
             match std::fs::hard_link(temporary, &target) {
-                Ok(()) => std::fs::remove_file(temporary),
+                Ok(()) => self.faults.pass().and_then(|()| std::fs::remove_file(temporary)),
                 Err(fault) if fault.kind() == ErrorKind::AlreadyExists => Err(fault),
                 // No hard links here (FAT): under our lock, looking first is as good.
                 Err(_) if target.symlink_metadata().is_ok() => {
@@ -80,14 +114,42 @@ impl Directory {
     /// Puts a file in place, of an old one too.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8], mode: Mode) -> Result<(), Error> {
         let target = self.file(name);
-        self.put(name, bytes, mode, |temporary| std::fs::rename(temporary, &target))
+        self.put(name, bytes, mode, |temporary| {
+            self.faults.pass()?;
+            std::fs::rename(temporary, &target)
+        })
+    }
+
+    /// Renames a file if it is there, over another if need be; [`Self::sync`] makes it last.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
+        let (source, target) = (self.file(from), self.file(to));
+        let renamed = self.faults.pass().and_then(|()| std::fs::rename(&source, target));
+        match renamed {
+            Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.map_err(|fault| {
+                Error::local(format!("renaming {} to {to}", source.display()), fault)
+            }),
+        }
+    }
+
+    /// Returns when everything that was done to names will survive a power cut.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.sync_names()
+            .map_err(|fault| Error::local(format!("syncing {}", self.path.display()), fault))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.faults.pass()?;
+        self.handle.sync_all()
     }
 
     /// Takes a file away; it need not be there.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
         let target = self.file(name);
-        remove_if_there(&target)
-            .and_then(|()| self.handle.sync_all())
+        self.faults
+            .pass()
+            .and_then(|()| remove_if_there(&target))
+            .and_then(|()| self.sync_names())
             .map_err(|source| Error::local(format!("removing {}", target.display()), source))
     }
 
@@ -98,24 +160,35 @@ impl Directory {
         mode: Mode,
         place: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), Error> {
-        let temporary = self.file(&format!(".{name}.tmp"));
-        let written = write_synced(&temporary, bytes, mode)
+        let temporary = self.file(&temporary(name));
+        let written = self
+            .write_synced(&temporary, bytes, mode)
             .and_then(|()| place(&temporary))
-            .and_then(|()| self.handle.sync_all());
+            .and_then(|()| self.sync_names());
         written.map_err(|source| {
             let what = format!("writing {}", self.file(name).display());
             // What is left over is removed by the next run, if not now.
-            drop(std::fs::remove_file(&temporary));
+            drop(self.faults.pass().and_then(|()| std::fs::remove_file(&temporary)));
             Error::local(what, source)
         })
     }
+
+    fn write_synced(&self, path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        self.faults.pass()?;
+        remove_if_there(path)?;
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(mode.bits()).open(path)?;
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        self.faults.pass()?;
+        file.write_all(second)?;
+        file.sync_all()
+    }
 }
 
-fn write_synced(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
-    remove_if_there(path)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode.bits()).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Where a file is written before it is put in its place.
+pub(crate) fn temporary(name: &str) -> String {
+    format!(".{name}.tmp")
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -122,6 +122,27 @@ impl DeviceKey {
         Self::new(pair)
     }
 
+    /// Makes another key of the same kind.
+    ///
+    /// # Errors
+    /// [`KeyError::Library`] if there is no randomness.
+    pub fn generate_alike(&self) -> Result<Self, KeyError> {
+        match &self.pair {
+            Pair::EcP256(_) => Self::generate(KeyAlgorithm::EcP256),
+            Pair::EcP384(_) => Self::generate(KeyAlgorithm::EcP384),
+            Pair::Ed25519(_) => Self::generate(KeyAlgorithm::Ed25519),
+            Pair::Rsa(key) => {
+                let size = match key.public_modulus_len() * 8 {
+                    ..=2048 => KeySize::Rsa2048,
+                    2049..=3072 => KeySize::Rsa3072,
+                    // The server takes no larger ones.
+                    _ => KeySize::Rsa4096,
+                };
+                Self::new(Pair::Rsa(RsaKeyPair::generate(size).map_err(|_| KeyError::Library)?))
+            }
+        }
+    }
+
     /// Reads a key: the first one in a PEM text.
     ///
     /// # Errors

@@ -3,15 +3,20 @@
 //!
 //! In reading order: [`error`] (who is to blame, and with which exit code), [`client`] (HTTPS with
 //! explicit trust), [`keys`], [`token`], [`enroll`] (the steps of an enrollment and of its
-//! confirmation). Blocking, no async runtime: this is to fit on small devices. Nothing here reads
+//! confirmation), [`renew`] (a new key and certificate before the old one expires). Blocking, no async runtime: this is to fit on small devices. Nothing here reads
 //! the environment, and every secret is zeroized when dropped and cannot be printed.
 
+mod answer;
 pub mod client;
 pub mod clock;
 pub mod enroll;
 pub mod error;
 mod files;
 pub mod fingerprint;
+mod identity;
 pub mod keys;
 mod pki;
+pub mod renew;
+mod report;
+mod retry;
 pub mod token;

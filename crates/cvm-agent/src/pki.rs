@@ -1,10 +1,14 @@
 //! Certificates as the device side needs them: out of PEM, into PEM, and up to a root.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+use crate::keys::DeviceKey;
 
 /// A bundle with more is not one of ours.
 const CERTIFICATES_MAX: usize = 64;
@@ -86,4 +90,35 @@ pub(crate) fn verify<'r>(
         return Ok(None);
     }
     Err(ChainError::NoPath(fault))
+}
+
+/// Whether a certificate is for a key.
+pub(crate) fn is_for(certificate: &CertificateDer<'_>, key: &DeviceKey) -> bool {
+    EndEntityCert::try_from(certificate).is_ok_and(|parsed| {
+        parsed.subject_public_key_info().as_ref() == key.public_key_der().as_slice()
+    })
+}
+
+/// Whether a certificate is one of a CA (RFC 5280, section 4.2.1.9), expired or not.
+pub(crate) fn is_ca(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(parsed) = EndEntityCert::try_from(certificate) else {
+        return false;
+    };
+    let Ok(anchor) = anchor_from_trusted_cert(certificate) else {
+        return false;
+    };
+    // webpki tells by refusing a CA's certificate as that of an end entity, after its validity.
+    let fault_at = |seconds| {
+        let (algorithms, usage) = (webpki::ALL_VERIFICATION_ALGS, KeyUsage::client_auth());
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        parsed
+            .verify_for_usage(algorithms, std::slice::from_ref(&anchor), &[], at, usage, None, None)
+            .map(|_| ())
+            .err()
+    };
+    let fault = match fault_at(0) {
+        Some(webpki::Error::CertNotValidYet { not_before, .. }) => fault_at(not_before.as_secs()),
+        other => other,
+    };
+    fault == Some(webpki::Error::CaUsedAsEndEntity)
 }

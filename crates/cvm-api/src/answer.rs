@@ -82,6 +82,15 @@ pub(crate) fn response(result: Result<Answer, Refused>, attempt: AttemptCode) ->
     response
 }
 
+/// A problem document with the one member that a 202 has besides.
+#[derive(Serialize)]
+struct Body {
+    #[serde(flatten)]
+    problem: Problem,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review: Option<String>,
+}
+
 fn problem_body(refused: Refused, attempt: AttemptCode) -> Bytes {
     let problem = Problem {
         kind: format!("/problems/{}", refused.slug.as_str()),
@@ -90,7 +99,8 @@ fn problem_body(refused: Refused, attempt: AttemptCode) -> Bytes {
         detail: refused.detail.into_owned(),
         attempt: attempt.to_string(),
     };
-    serde_json::to_vec(&problem).unwrap_or_default().into()
+    let review = refused.review.map(|review| review.to_string());
+    serde_json::to_vec(&Body { problem, review }).unwrap_or_default().into()
 }
 
 fn problem_fields(refused: &Refused) -> HeaderMap {

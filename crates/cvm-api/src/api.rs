@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use cvm_core::device::Verdict;
 use cvm_core::id::{AttemptCode, CertificateId};
 use cvm_core::limit::Rate;
 use cvm_core::provisioning::{Caller, Provisioning};
@@ -25,8 +26,9 @@ use crate::answer::{Answer, Outcome, response};
 use crate::auth::{self, Principal};
 use crate::connection::InFlight;
 use crate::limit::{AddressLimit, Limits, Network};
+use crate::observer::{Answered, Observer};
 use crate::problem::{Refused, Slug};
-use crate::router::{self, Endpoint, Route, Scope, Side, Who};
+use crate::router::{self, Endpoint, Route, Scope, Side, Takes, Who};
 use crate::{body, device, operator};
 
 /// What the API is told besides the use cases.
@@ -44,6 +46,8 @@ pub struct Settings {
     pub trusted_networks: Vec<Network>,
     /// What connections and requests may cost.
     pub limits: Limits,
+    /// Who is told of answered requests.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Settings {
@@ -57,6 +61,7 @@ impl Settings {
             refusals_per_address: Rate { count: 60, per: Span::MINUTE },
             trusted_networks: Vec::new(),
             limits: Limits::default(),
+            observer: None,
         }
     }
 }
@@ -145,8 +150,12 @@ impl Api {
         let answer = response(outcome.result, attempt)
             .map(|bytes| AnswerBody::new(bytes, departed, in_flight, aftermath));
         let status = answer.status().as_u16();
-        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = began.elapsed();
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::info!(%attempt, method, route = pattern, status, micros, "answered");
+        if let Some(observer) = &self.settings().observer {
+            observer.request_answered(Answered { method, route: pattern, status, took });
+        }
         answer
     }
 
@@ -228,11 +237,15 @@ impl Api {
             return Err(Refused::new(Slug::HeaderTooLarge, "the request has too many fields"));
         }
         let principal = match route.who {
-            Who::AnOperator => auth::operator(self.provisioning().ports(), &parts.headers).await?,
             Who::Anyone | Who::HolderOfCertificate | Who::HolderOfToken => Principal::Stranger,
+            Who::Operator(permission) => {
+                auth::operator(self.provisioning().ports(), &parts.headers, permission).await?
+            }
         };
-        if route.endpoint.takes_json() {
-            body::require_json(&parts.headers)?;
+        match route.endpoint.takes() {
+            Takes::JsonOrNothing if body::is_none(&parts.headers) => {}
+            Takes::Json | Takes::JsonOrNothing => body::require_json(&parts.headers)?,
+            Takes::Nothing => {}
         }
         Ok(principal)
     }
@@ -244,7 +257,7 @@ impl Api {
         address: IpAddr,
         body: Body,
     ) -> Outcome {
-        if route.endpoint.takes_json() {
+        if route.endpoint.takes() != Takes::Nothing {
             match body::read(&call.fields, body, self.limits()).await {
                 Ok(bytes) => call.body = bytes,
                 Err(refused) => {
@@ -278,11 +291,20 @@ impl Api {
     /// Hands the request to its use case.
     async fn decide(&self, endpoint: Endpoint, call: Call) -> Outcome {
         match endpoint {
+            Endpoint::AdminTokenCreate => operator::admin_tokens::create(self, &call).await.into(),
+            Endpoint::AdminTokenList => operator::admin_tokens::list(self, &call).await.into(),
+            Endpoint::AdminTokenRevoke => operator::admin_tokens::revoke(self, &call).await.into(),
             Endpoint::AttemptList => operator::attempts::list(self, &call).await.into(),
             Endpoint::CertificateConfirm => device::certificate_confirm(self, &call).await,
             Endpoint::CertificateList => operator::certificates::list(self, &call).await.into(),
+            Endpoint::CertificateRenew => device::certificate_renew(self, &call).await,
+            Endpoint::CertificateRevoke => operator::certificates::revoke(self, &call).await.into(),
             Endpoint::CertificateShow => operator::certificates::show(self, &call).await.into(),
             Endpoint::CertificateVend => device::certificate_vend(self, &call).await,
+            Endpoint::DeviceDelete => operator::devices::delete(self, &call).await.into(),
+            Endpoint::DeviceDisable => operator::devices::disable(self, &call).await.into(),
+            Endpoint::DeviceEnable => operator::devices::enable(self, &call).await.into(),
+            Endpoint::DeviceNewToken => operator::devices::new_token(self, &call).await.into(),
             Endpoint::DeviceList => operator::devices::list(self, &call).await.into(),
             Endpoint::DeviceRegister => operator::devices::register(self, &call).await.into(),
             Endpoint::DeviceShow => operator::devices::show(self, &call).await.into(),
@@ -294,6 +316,14 @@ impl Api {
             Endpoint::PolicyShow => operator::policies::show(self, &call).await.into(),
             Endpoint::ProblemShow => device::problem_show(&call).into(),
             Endpoint::ReadinessShow => device::readiness_show(self).await.into(),
+            Endpoint::ReviewApprove => {
+                operator::reviews::decide(self, &call, Verdict::Approve).await.into()
+            }
+            Endpoint::ReviewDeny => {
+                operator::reviews::decide(self, &call, Verdict::Deny).await.into()
+            }
+            Endpoint::ReviewList => operator::reviews::list(self, &call).await.into(),
+            Endpoint::ReviewShow => operator::reviews::show(self, &call).await.into(),
             Endpoint::TrustBundleShow => Ok(device::trust_bundle_show(self)).into(),
         }
     }

@@ -1,7 +1,9 @@
-//! Who calls the operator API: `Authorization: Bearer` and nothing else.
+//! Who calls the operator API: `Authorization: Bearer` and nothing else; and what its role may do.
 //!
-//! Every failure is one answer. The token is hashed, looked up, and logged nowhere.
+//! No token, an unknown, an expired and a revoked one are one answer. The token is hashed, looked
+//! up, and logged nowhere.
 
+use cvm_core::operator::{Operator, Permission, RoleRequired};
 use cvm_core::ports::Ports;
 use cvm_core::token::Token;
 use http::HeaderMap;
@@ -16,33 +18,47 @@ const TOKEN_CHARACTERS_MAX: usize = 256;
 /// Who is behind a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Principal {
-    /// An operator, by the id of the admin token.
-    Operator(String),
+    /// An operator, by id and role of the admin token.
+    Operator(Operator),
     /// Nobody that this layer knows: a device is for the use case to recognise.
     Stranger,
 }
 
 impl Principal {
-    /// The operator's id.
-    pub(crate) fn operator(&self) -> Result<&str, Refused> {
+    /// The operator.
+    pub(crate) fn operator(&self) -> Result<&Operator, Refused> {
         match self {
-            Self::Operator(id) => Ok(id),
+            Self::Operator(operator) => Ok(operator),
             Self::Stranger => Err(unauthenticated()),
         }
     }
 }
 
-/// The operator whose token the request carries.
-pub(crate) async fn operator(ports: &Ports, fields: &HeaderMap) -> Result<Principal, Refused> {
+/// The operator whose live token the request carries, if its role has `permission`.
+pub(crate) async fn operator(
+    ports: &Ports,
+    fields: &HeaderMap,
+    permission: Permission,
+) -> Result<Principal, Refused> {
     let token = bearer(fields).ok_or_else(unauthenticated)?;
     let mac = ports.secrets.admin_token_mac(&token);
     let found = ports.operators.admin_token_find(&mac).await?;
-    found.map(|known| Principal::Operator(known.id)).ok_or_else(unauthenticated)
+    let now = ports.clock.read().now;
+    let live = found.filter(|known| known.is_live_at(now)).ok_or_else(unauthenticated)?;
+    let operator = Operator { id: live.id, role: live.role };
+    operator.require(permission)?;
+    Ok(Principal::Operator(operator))
 }
 
 fn unauthenticated() -> Refused {
-    let detail = "send an operator's token as Authorization: Bearer <token>";
+    let detail = "send an operator's token that is live as Authorization: Bearer <token>";
     Refused::new(Slug::Unauthenticated, detail)
+}
+
+impl From<RoleRequired> for Refused {
+    fn from(required: RoleRequired) -> Self {
+        Self::new(Slug::RoleRequired, required.to_string())
+    }
 }
 
 /// RFC 6750 §2.1.

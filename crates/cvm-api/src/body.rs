@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
@@ -34,6 +34,12 @@ pub(crate) fn require_json(fields: &HeaderMap) -> Result<(), Refused> {
         let detail = "send the body as it is, with Content-Type: application/json";
         Err(Refused::new(Slug::UnsupportedMediaType, detail))
     }
+}
+
+/// That no body is announced (RFC 9112 §6.3, RFC 9113 §8.1: neither length nor coding).
+pub(crate) fn is_none(fields: &HeaderMap) -> bool {
+    let is_chunked = fields.contains_key(TRANSFER_ENCODING);
+    !is_chunked && !fields.contains_key(CONTENT_TYPE) && announced(fields).unwrap_or(0) == 0
 }
 
 fn is_json(text: &str) -> bool {

@@ -7,7 +7,7 @@ use cvm_core::key::KeyAlgorithm;
 use cvm_core::provisioning::{self, Ask, Confirmed};
 use cvm_core::token::Token;
 use cvm_wire::SecretText;
-use cvm_wire::device::{Endpoints, VendRequest, Vended};
+use cvm_wire::device::{Endpoints, RenewRequest, VendRequest, Vended};
 use http::StatusCode;
 
 use crate::answer::{Answer, Outcome};
@@ -36,6 +36,22 @@ pub(crate) async fn certificate_confirm(api: &Api, call: &Call) -> Outcome {
     let (result, follow_up) = api.provisioning().confirm(call.certificate, &call.caller).await;
     let answer = match result {
         Ok(Confirmed { .. }) => Ok(Answer::empty(StatusCode::NO_CONTENT)),
+        Err(refusal) => Err(refusal.into()),
+    };
+    Outcome::followed((answer, follow_up))
+}
+
+/// `POST /v1/certificates/renew`.
+pub(crate) async fn certificate_renew(api: &Api, call: &Call) -> Outcome {
+    let RenewRequest { csr } = match json::parse(&call.body) {
+        Ok(request) => request,
+        Err(refused) => return refused.into(),
+    };
+    let provisioning = api.provisioning();
+    let (result, follow_up) =
+        provisioning.renew(call.certificate, csr.as_deref(), &call.caller).await;
+    let answer = match result {
+        Ok(vended) => vended_answer(api, call, &vended),
         Err(refusal) => Err(refusal.into()),
     };
     Outcome::followed((answer, follow_up))

@@ -17,6 +17,11 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     serde_json::from_slice(bytes).map_err(|error| refused(&error))
 }
 
+/// The same where a request without a body is as good as one with an empty object.
+pub(crate) fn parse_or_default<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, Refused> {
+    if bytes.is_empty() { Ok(T::default()) } else { parse(bytes) }
+}
+
 /// That `bytes` are one JSON value, in which no object has two fields of one name.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Refused> {
     match serde_json::from_slice::<Unique>(bytes) {

@@ -17,6 +17,7 @@ mod device;
 mod json;
 mod limit;
 mod listener;
+mod observer;
 mod operator;
 mod pem;
 mod possession;
@@ -27,33 +28,76 @@ mod tls;
 pub use api::{Api, Peer, Settings};
 pub use limit::{Limits, Network, NetworkError};
 pub use listener::{ServeError, Serving, serve_device, serve_operator};
+pub use observer::{Answered, Observer};
 pub use tls::{ServerIdentity, TlsError};
+
+use cvm_core::operator::Permission as To;
 
 use router::Endpoint::*;
 use router::Listener::{Both, Device, Operator};
-use router::Verb::{Get, Post, Put};
-use router::Who::{AnOperator, Anyone, HolderOfCertificate, HolderOfToken};
+use router::Verb::{Delete, Get, Post, Put};
+use router::Who::{Anyone, HolderOfCertificate, HolderOfToken, Operator as May};
 use router::route;
 
 pub use router::Side;
 
 /// Every route: method, path, on which listener, who may, and what it does.
-pub(crate) const ROUTES: [router::Route; 17] = [
+///
+/// A path has at most one variable, in its last segment; what stands behind it after a colon is an
+/// action. `May(To::Read)` is an operator whose role has the permission to read.
+pub(crate) const ROUTES: &[router::Route] = &[
     route(Post, "/v1/certificates", Device, HolderOfToken, CertificateVend),
     route(Post, "/v1/certificates/confirm", Device, HolderOfCertificate, CertificateConfirm),
+    route(Post, "/v1/certificates/renew", Device, HolderOfCertificate, CertificateRenew),
     route(Get, "/v1/trust-bundle", Both, Anyone, TrustBundleShow),
     route(Get, "/healthz", Both, Anyone, HealthShow),
     route(Get, "/readyz", Both, Anyone, ReadinessShow),
-    route(Post, "/v1/devices", Operator, AnOperator, DeviceRegister),
-    route(Get, "/v1/devices", Operator, AnOperator, DeviceList),
-    route(Get, "/v1/devices/{serialNumber}", Operator, AnOperator, DeviceShow),
-    route(Get, "/v1/certificates", Operator, AnOperator, CertificateList),
-    route(Get, "/v1/certificates/{certificateId}", Operator, AnOperator, CertificateShow),
-    route(Get, "/v1/policies", Operator, AnOperator, PolicyList),
-    route(Get, "/v1/policies/{name}", Operator, AnOperator, PolicyShow),
-    route(Put, "/v1/policies/{name}", Operator, AnOperator, PolicyPut),
-    route(Get, "/v1/attempts", Operator, AnOperator, AttemptList),
-    route(Get, "/v1/journal", Operator, AnOperator, JournalList),
+    route(Post, "/v1/devices", Operator, May(To::DeviceRegister), DeviceRegister),
+    route(Get, "/v1/devices", Operator, May(To::Read), DeviceList),
+    route(Get, "/v1/devices/{serialNumber}", Operator, May(To::Read), DeviceShow),
+    route(Delete, "/v1/devices/{serialNumber}", Operator, May(To::DeviceManage), DeviceDelete),
+    route(
+        Post,
+        "/v1/devices/{serialNumber}:disable",
+        Operator,
+        May(To::DeviceManage),
+        DeviceDisable,
+    ),
+    route(Post, "/v1/devices/{serialNumber}:enable", Operator, May(To::DeviceManage), DeviceEnable),
+    route(
+        Post,
+        "/v1/devices/{serialNumber}:new-token",
+        Operator,
+        May(To::TokenRenewUnissued),
+        DeviceNewToken,
+    ),
+    route(Get, "/v1/certificates", Operator, May(To::Read), CertificateList),
+    route(Get, "/v1/certificates/{certificateId}", Operator, May(To::Read), CertificateShow),
+    route(
+        Post,
+        "/v1/certificates/{certificateId}:revoke",
+        Operator,
+        May(To::CertificateRevoke),
+        CertificateRevoke,
+    ),
+    route(Get, "/v1/reviews", Operator, May(To::Read), ReviewList),
+    route(Get, "/v1/reviews/{id}", Operator, May(To::Read), ReviewShow),
+    route(Post, "/v1/reviews/{id}:approve", Operator, May(To::ReviewDecide), ReviewApprove),
+    route(Post, "/v1/reviews/{id}:deny", Operator, May(To::ReviewDecide), ReviewDeny),
+    route(Get, "/v1/policies", Operator, May(To::Read), PolicyList),
+    route(Get, "/v1/policies/{name}", Operator, May(To::Read), PolicyShow),
+    route(Put, "/v1/policies/{name}", Operator, May(To::PolicyPut), PolicyPut),
+    route(Get, "/v1/attempts", Operator, May(To::Read), AttemptList),
+    route(Get, "/v1/journal", Operator, May(To::JournalRead), JournalList),
+    route(Post, "/v1/admin-tokens", Operator, May(To::AdminTokenManage), AdminTokenCreate),
+    route(Get, "/v1/admin-tokens", Operator, May(To::AdminTokenManage), AdminTokenList),
+    route(
+        Post,
+        "/v1/admin-tokens/{id}:revoke",
+        Operator,
+        May(To::AdminTokenManage),
+        AdminTokenRevoke,
+    ),
     route(Get, "/v1/openapi.json", Operator, Anyone, OpenApiShow),
     route(Get, "/problems/{slug}", Both, Anyone, ProblemShow),
 ];

@@ -1,11 +1,13 @@
 //! What operators ask for, one file for each resource; and what their lists share.
 
+pub(crate) mod admin_tokens;
 pub(crate) mod attempts;
 pub(crate) mod certificates;
 pub(crate) mod devices;
 pub(crate) mod journal;
 pub(crate) mod policies;
 mod query;
+pub(crate) mod reviews;
 
 use cvm_core::page::Page;
 use cvm_wire::operator::List;
@@ -26,4 +28,12 @@ pub(crate) fn open_api_show() -> Answer {
 fn list<T, W: Serialize>(page: Page<T>, form: impl Fn(T) -> W) -> Result<Answer, Refused> {
     let items = page.items.into_iter().map(form).collect();
     Answer::json(StatusCode::OK, &List { items, cursor: page.next })
+}
+
+/// A field's value, or what is expected of it.
+fn parsed<T>(field: &str, text: &str) -> Result<T, Refused>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    text.parse().map_err(|error| Refused::invalid(format!("{field}: {error}")))
 }

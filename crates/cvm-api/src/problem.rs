@@ -6,12 +6,16 @@
 use std::borrow::Cow;
 
 use cvm_core::error::chain_of;
+use cvm_core::id::AttemptCode;
 use cvm_core::ports::StoreError;
-use cvm_core::provisioning::{Refusal, RegisterRefusal};
+use cvm_core::provisioning::{AdminTokenRefusal, OperatorRefusal, Refusal};
 use cvm_core::time::Span;
 
 /// How long to wait for a store or an answer that is not there now.
 const RETRY_AFTER: Span = Span(2);
+
+/// How soon a device asks again whether a human has said yes.
+const APPROVAL_RETRY_AFTER: Span = Span(60);
 
 macro_rules! slugs {
     ($($(#[$doc:meta])* $name:ident = $slug:literal, $status:literal, $title:literal;)*) => {
@@ -39,8 +43,8 @@ macro_rules! slugs {
 
 slugs! {
     AccessDenied = "access-denied", 403, "Access denied";
-    AlreadyExists = "already-exists", 409, "The serial number is registered already";
-    AlreadyIssued = "already-issued", 409, "The token is bound to another key";
+    AlreadyExists = "already-exists", 409, "It exists already";
+    AlreadyIssued = "already-issued", 409, "The token has obtained its certificate";
     CertificateExpired = "certificate-expired", 403, "The certificate has expired";
     CertificateInactive = "certificate-inactive", 403, "The certificate is inactive";
     CertificateRequired = "certificate-required", 401, "A client certificate is needed";
@@ -56,9 +60,13 @@ slugs! {
     KeyNotAcceptable = "key-not-acceptable", 400, "The key is not acceptable";
     MethodNotAllowed = "method-not-allowed", 405, "The method is not allowed here";
     NotFound = "not-found", 404, "There is nothing here";
+    PendingApproval = "pending-approval", 202, "An operator has to approve";
     RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
+    RoleRequired = "role-required", 403, "Another role is needed";
     SlowDown = "slow-down", 429, "Too many requests";
     ThingNameTaken = "thing-name-taken", 409, "Another device has the thing name";
+    TokenPending = "token-pending", 409, "A certificate of a newer token waits";
+    TokenReused = "token-reused", 409, "The token is burnt";
     TooLarge = "too-large", 413, "The request is too large";
     Unauthenticated = "unauthenticated", 401, "An operator's token is needed";
     Unavailable = "unavailable", 503, "The server cannot answer now";
@@ -66,6 +74,7 @@ slugs! {
     UnknownProfile = "unknown-profile", 400, "The profile is unknown";
     UnsupportedMediaType = "unsupported-media-type", 415, "The media type is not supported";
     WeakKey = "weak-key", 400, "The key is too weak";
+    WrongState = "wrong-state", 409, "This cannot be done now";
 }
 
 /// A refusal on its way out.
@@ -77,13 +86,16 @@ pub(crate) struct Refused {
     pub(crate) retry_after: Option<Span>,
     /// For the `Allow` field of a 405.
     pub(crate) allow: Option<String>,
+    /// The review in which a human has to say.
+    pub(crate) review: Option<AttemptCode>,
     /// For the log only.
     pub(crate) cause: Option<String>,
 }
 
 impl Refused {
     pub(crate) fn new(slug: Slug, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { slug, detail: detail.into(), retry_after: None, allow: None, cause: None }
+        let (retry_after, allow, review, cause) = (None, None, None, None);
+        Self { slug, detail: detail.into(), retry_after, allow, review, cause }
     }
 
     pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -121,7 +133,7 @@ impl From<Refusal> for Refused {
         let (slug, retry_after) = match &refusal {
             // Every kind of no is one answer; the denial is for `explain` alone.
             Refusal::AccessDenied(_) => (Slug::AccessDenied, None),
-            Refusal::AlreadyIssued => (Slug::AlreadyIssued, None),
+            Refusal::AlreadyIssued(_) => (Slug::AlreadyIssued, None),
             Refusal::CertificateExpired => (Slug::CertificateExpired, None),
             Refusal::CertificateInactive => (Slug::CertificateInactive, None),
             Refusal::CertificateRequired => (Slug::CertificateRequired, None),
@@ -131,15 +143,18 @@ impl From<Refusal> for Refused {
             Refusal::CsrRequired => (Slug::CsrRequired, None),
             Refusal::InvalidCsr(_) => (Slug::InvalidCsr, None),
             Refusal::KeyNotAcceptable => (Slug::KeyNotAcceptable, None),
+            Refusal::PendingApproval { .. } => (Slug::PendingApproval, Some(APPROVAL_RETRY_AFTER)),
+            Refusal::TokenPending => (Slug::TokenPending, None),
             Refusal::SlowDown { retry_after } => (Slug::SlowDown, Some(*retry_after)),
             Refusal::Unavailable { retry_after, .. } => (Slug::Unavailable, Some(*retry_after)),
             Refusal::WeakKey(_) => (Slug::WeakKey, None),
         };
         let detail = refusal.to_string();
+        let review = refusal.review();
         let cause = match refusal {
             Refusal::Unavailable { cause, .. } => Some(cause),
             Refusal::AccessDenied(_)
-            | Refusal::AlreadyIssued
+            | Refusal::AlreadyIssued(_)
             | Refusal::CertificateExpired
             | Refusal::CertificateInactive
             | Refusal::CertificateRequired
@@ -149,24 +164,45 @@ impl From<Refusal> for Refused {
             | Refusal::CsrRequired
             | Refusal::InvalidCsr(_)
             | Refusal::KeyNotAcceptable
+            | Refusal::PendingApproval { .. }
             | Refusal::SlowDown { .. }
+            | Refusal::TokenPending
             | Refusal::WeakKey(_) => None,
         };
-        Self { retry_after, cause, ..Self::new(slug, detail) }
+        Self { retry_after, review, cause, ..Self::new(slug, detail) }
     }
 }
 
-impl From<RegisterRefusal> for Refused {
-    fn from(refusal: RegisterRefusal) -> Self {
+impl From<OperatorRefusal> for Refused {
+    fn from(refusal: OperatorRefusal) -> Self {
         let detail = refusal.to_string();
         let slug = match refusal {
-            RegisterRefusal::AlreadyExists => Slug::AlreadyExists,
-            RegisterRefusal::DeviceDeleted => Slug::DeviceDeleted,
-            RegisterRefusal::Invalid(_) => Slug::InvalidRequest,
-            RegisterRefusal::ThingNameTaken => Slug::ThingNameTaken,
-            RegisterRefusal::Unavailable(cause) => return Self::unavailable(cause),
-            RegisterRefusal::UnknownPolicy(_) => Slug::UnknownPolicy,
-            RegisterRefusal::UnknownProfile(_) => Slug::UnknownProfile,
+            OperatorRefusal::AlreadyExists => Slug::AlreadyExists,
+            OperatorRefusal::DeviceDeleted => Slug::DeviceDeleted,
+            OperatorRefusal::Invalid(_) => Slug::InvalidRequest,
+            OperatorRefusal::NotFound(_) => Slug::NotFound,
+            OperatorRefusal::NotUnissued => Slug::RoleRequired,
+            OperatorRefusal::ThingNameTaken => Slug::ThingNameTaken,
+            OperatorRefusal::TokenReused => Slug::TokenReused,
+            OperatorRefusal::Unavailable(cause) => return Self::unavailable(cause),
+            OperatorRefusal::UnknownPolicy(_) => Slug::UnknownPolicy,
+            OperatorRefusal::UnknownProfile(_) => Slug::UnknownProfile,
+            OperatorRefusal::WrongState(_) => Slug::WrongState,
+        };
+        Self::new(slug, detail)
+    }
+}
+
+impl From<AdminTokenRefusal> for Refused {
+    fn from(refusal: AdminTokenRefusal) -> Self {
+        let detail = refusal.to_string();
+        let slug = match refusal {
+            AdminTokenRefusal::AlreadyExists => Slug::AlreadyExists,
+            AdminTokenRefusal::Expired => Slug::InvalidRequest,
+            AdminTokenRefusal::LastOwner => Slug::WrongState,
+            AdminTokenRefusal::RoleRequired(required) => return required.into(),
+            AdminTokenRefusal::Unavailable(cause) => return Self::unavailable(cause),
+            AdminTokenRefusal::Unknown => Slug::NotFound,
         };
         Self::new(slug, detail)
     }

@@ -1,11 +1,13 @@
 //! From method and raw path to a route: the table as axum's routers, one for each listener.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
-use axum::routing::{MethodFilter, any};
+use axum::routing::any;
+use cvm_core::operator::Permission;
 
 use crate::ROUTES;
 use crate::problem::Refused;
@@ -31,6 +33,7 @@ pub(crate) enum Listener {
 /// The methods that routes have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
+    Delete,
     Get,
     Post,
     Put,
@@ -40,6 +43,7 @@ impl Verb {
     /// HEAD is GET without the body.
     pub(crate) fn of(method: &http::Method) -> Option<Self> {
         match method.as_str() {
+            "DELETE" => Some(Self::Delete),
             "GET" | "HEAD" => Some(Self::Get),
             "POST" => Some(Self::Post),
             "PUT" => Some(Self::Put),
@@ -49,6 +53,7 @@ impl Verb {
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Delete => "DELETE",
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
@@ -59,15 +64,7 @@ impl Verb {
     fn allowed(self) -> &'static str {
         match self {
             Self::Get => "GET, HEAD",
-            Self::Post | Self::Put => self.as_str(),
-        }
-    }
-
-    fn filter(self) -> MethodFilter {
-        match self {
-            Self::Get => MethodFilter::GET,
-            Self::Post => MethodFilter::POST,
-            Self::Put => MethodFilter::PUT,
+            Self::Delete | Self::Post | Self::Put => self.as_str(),
         }
     }
 }
@@ -75,20 +72,20 @@ impl Verb {
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// With an admin token.
-    AnOperator,
     Anyone,
     /// With a device's certificate that the registry lets in; the use case asks.
     HolderOfCertificate,
     /// With a device's token; the use case asks.
     HolderOfToken,
+    /// With an admin token whose role has this permission.
+    Operator(Permission),
 }
 
 impl Who {
     /// Whether refusals count against the address they came from (protocol, section 10).
     pub(crate) fn is_counted(self) -> bool {
         match self {
-            Self::AnOperator | Self::Anyone => false,
+            Self::Anyone | Self::Operator(_) => false,
             Self::HolderOfCertificate | Self::HolderOfToken => true,
         }
     }
@@ -97,12 +94,21 @@ impl Who {
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
+    AdminTokenCreate,
+    AdminTokenList,
+    AdminTokenRevoke,
     AttemptList,
     CertificateConfirm,
     CertificateList,
+    CertificateRenew,
+    CertificateRevoke,
     CertificateShow,
     CertificateVend,
+    DeviceDelete,
+    DeviceDisable,
+    DeviceEnable,
     DeviceList,
+    DeviceNewToken,
     DeviceRegister,
     DeviceShow,
     HealthShow,
@@ -113,13 +119,57 @@ pub(crate) enum Endpoint {
     PolicyShow,
     ProblemShow,
     ReadinessShow,
+    ReviewApprove,
+    ReviewDeny,
+    ReviewList,
+    ReviewShow,
     TrustBundleShow,
 }
 
+/// Whether a route reads a body, which is JSON then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// It does.
+    Json,
+    /// It does, and a request without one is as good as one with an empty object.
+    JsonOrNothing,
+    /// It does not.
+    Nothing,
+}
+
 impl Endpoint {
-    /// Whether it reads a body, which is JSON then.
-    pub(crate) fn takes_json(self) -> bool {
-        matches!(self, Self::CertificateVend | Self::DeviceRegister | Self::PolicyPut)
+    pub(crate) fn takes(self) -> Takes {
+        match self {
+            Self::AdminTokenCreate
+            | Self::CertificateRenew
+            | Self::CertificateVend
+            | Self::DeviceRegister
+            | Self::PolicyPut => Takes::Json,
+            Self::CertificateRevoke | Self::DeviceNewToken => Takes::JsonOrNothing,
+            Self::AdminTokenList
+            | Self::AdminTokenRevoke
+            | Self::AttemptList
+            | Self::CertificateConfirm
+            | Self::CertificateList
+            | Self::CertificateShow
+            | Self::DeviceDelete
+            | Self::DeviceDisable
+            | Self::DeviceEnable
+            | Self::DeviceList
+            | Self::DeviceShow
+            | Self::HealthShow
+            | Self::JournalList
+            | Self::OpenApiShow
+            | Self::PolicyList
+            | Self::PolicyShow
+            | Self::ProblemShow
+            | Self::ReadinessShow
+            | Self::ReviewApprove
+            | Self::ReviewDeny
+            | Self::ReviewList
+            | Self::ReviewShow
+            | Self::TrustBundleShow => Takes::Nothing,
+        }
     }
 }
 
@@ -162,15 +212,6 @@ impl Scope {
     }
 }
 
-/// What a path and a method lead to.
-#[derive(Clone)]
-enum Aim {
-    Route(&'static Route),
-    Nothing,
-    /// The path is here with other methods, which these are.
-    OtherMethods(String),
-}
-
 /// The routes of a listener. `answer` gets each request, with its route and the decoded variable
 /// of its path, or with what is refused before there is a route.
 ///
@@ -181,51 +222,84 @@ where
     A: Fn(Result<(&'static Route, String), Refused>, Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output: IntoResponse> + Send + 'static,
 {
-    let to = |path: &'static str, aim: Aim| {
+    // axum matches paths without their actions, which it cannot tell from a variable.
+    let to = |path: &'static str| {
+        let routes = ROUTES.iter().filter(|route| split_action(route.path).0 == path);
+        let routes: Arc<[&'static Route]> = routes.collect();
         let answer = answer.clone();
-        move |request: Request| answer(aimed(path, aim, request.uri().path()), request)
-    };
-    let mut router = Router::new().fallback(to("", Aim::Nothing));
-    for path in ROUTES.iter().map(|route| route.path).collect::<BTreeSet<_>>() {
-        let routes = || ROUTES.iter().filter(|route| route.path == path);
-        let here = routes().filter(|route| scope.has(route));
-        let allowed = here.map(|route| route.verb.allowed()).collect::<Vec<_>>().join(", ");
-        let otherwise = if allowed.is_empty() { Aim::Nothing } else { Aim::OtherMethods(allowed) };
-        // `any` keeps axum from an `Allow` of its own, also on what is 404.
-        let mut methods = any(to(path, otherwise));
-        for route in routes() {
-            let aim = if scope.has(route) { Aim::Route(route) } else { Aim::Nothing };
-            methods = methods.on(route.verb.filter(), to(path, aim));
+        move |request: Request| {
+            let found = aimed(scope, path, &routes, request.method(), request.uri().path());
+            answer(found, request)
         }
-        router = router.route(path, methods);
+    };
+    let mut router = Router::new().fallback(to(""));
+    for path in ROUTES.iter().map(|route| split_action(route.path).0).collect::<BTreeSet<_>>() {
+        // `any` keeps axum from an `Allow` of its own, also on what is 404.
+        router = router.route(path, any(to(path)));
     }
     router
 }
 
-fn aimed(pattern: &str, aim: Aim, path: &str) -> Result<(&'static Route, String), Refused> {
-    match (aim, variable(pattern, path)) {
-        (Aim::Route(route), Some(variable)) => Ok((route, variable)),
-        (Aim::OtherMethods(allowed), Some(_)) => Err(Refused::method_not_allowed(allowed)),
-        (Aim::Nothing, _) | (_, None) => {
-            let detail = "this listener has no such route: devices use [http] listen, operators \
-                          [operator] listen; in a serial number encode `/` as %2F, `:` as %3A";
-            Err(Refused::not_found(detail))
+/// The route that a request is for, of `routes`, which have the path `pattern` without actions.
+fn aimed(
+    scope: Scope,
+    pattern: &'static str,
+    routes: &[&'static Route],
+    method: &http::Method,
+    path: &str,
+) -> Result<(&'static Route, String), Refused> {
+    let Some((variable, action)) = variable(pattern, path) else { return Err(nothing()) };
+    let routes = || routes.iter().filter(|route| split_action(route.path).1 == action);
+    let verb = Verb::of(method);
+    match routes().find(|route| Some(route.verb) == verb) {
+        Some(route) if scope.has(route) => Ok((route, variable)),
+        Some(_) => Err(nothing()),
+        None => {
+            let here = routes().filter(|route| scope.has(route));
+            let allowed = here.map(|route| route.verb.allowed()).collect::<Vec<_>>().join(", ");
+            if allowed.is_empty() {
+                Err(nothing())
+            } else {
+                Err(Refused::method_not_allowed(allowed))
+            }
         }
     }
 }
 
-/// The variable of a path, which is the last segment of its pattern; empty where there is none.
+fn nothing() -> Refused {
+    let detail = "this listener has no such route: devices use [http] listen, operators \
+                  [operator] listen; in a serial number encode `/` as %2F, `:` as %3A";
+    Refused::not_found(detail)
+}
+
+/// A route's path up to its variable, and the action behind that.
+fn split_action(path: &'static str) -> (&'static str, Option<&'static str>) {
+    match path.rsplit_once("}:") {
+        Some((_, action)) => {
+            let variable_ends = path.len() - action.len() - ":".len();
+            (path.get(..variable_ends).unwrap_or(path), Some(action))
+        }
+        None => (path, None),
+    }
+}
+
+/// The variable of a path, which is the last segment of its pattern, and the action behind it;
+/// empty where there is no variable.
 ///
-/// `None` where it is empty or badly encoded, and where it asks for an action: what follows the
-/// last colon that is not encoded. No route has one yet.
-fn variable(pattern: &str, path: &str) -> Option<String> {
+/// The action is what follows the last colon that is not encoded. `None` where the variable is
+/// empty or badly encoded.
+fn variable<'a>(pattern: &str, path: &'a str) -> Option<(String, Option<&'a str>)> {
     if !pattern.ends_with('}') {
-        return Some(String::new());
+        return Some((String::new(), None));
     }
     // Raw, as axum has matched it: its own decoding would lose where the action begins.
     let (_, raw) = path.rsplit_once('/')?;
-    let has_action = raw.contains(':');
-    if raw.is_empty() || has_action { None } else { percent_decoded(raw) }
+    let (raw, action) = match raw.rsplit_once(':') {
+        Some((raw, action)) => (raw, Some(action)),
+        None => (raw, None),
+    };
+    let variable = percent_decoded(raw).filter(|variable| !variable.is_empty())?;
+    Some((variable, action))
 }
 
 /// RFC 3986 §2.1; a plus sign is a plus sign.

@@ -41,11 +41,17 @@ impl CertificateState {
         }
     }
 
-    /// Whether the world is told that a certificate in this state was revoked: it ended otherwise
-    /// than by its notAfter.
+    /// Whether CRLs list a certificate in this state (protocol, section 1).
     #[must_use]
-    pub fn is_revocation(self) -> bool {
-        matches!(self, Self::Dropped | Self::Revoked | Self::Superseded)
+    pub fn is_listed(self) -> bool {
+        match self {
+            Self::Dropped | Self::Revoked | Self::Superseded => true,
+            Self::Candidate
+            | Self::Current
+            | Self::Expired
+            | Self::Retiring
+            | Self::Unconfirmed => false,
+        }
     }
 
     /// The name in the API.
@@ -94,6 +100,45 @@ impl Origin {
 /// The subject key identifier of a CA: which of our CAs signed a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IssuerId(pub [u8; 20]);
+
+impl IssuerId {
+    /// The issuer that 40 lower-case hexadecimal digits name, as [`fmt::Display`] writes them.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut id = [0; 20];
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        if pairs.len() != id.len() {
+            return None;
+        }
+        for (octet, pair) in id.iter_mut().zip(pairs) {
+            *octet = octet_of(*pair)?;
+        }
+        Some(Self(id))
+    }
+}
+
+/// The octet that two lower-case hexadecimal digits are.
+fn octet_of(pair: [u8; 2]) -> Option<u8> {
+    let [high, low] = pair.map(|digit| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    });
+    Some(high? << 4 | low?)
+}
+
+/// The CRL shard that two lower-case hexadecimal digits name.
+#[must_use]
+pub fn shard_from_hex(text: &str) -> Option<u8> {
+    octet_of(<[u8; 2]>::try_from(text.as_bytes()).ok()?)
+}
+
+/// The shard whose CRL would list the certificate with this X.509 serial number: the first octet
+/// of its magnitude.
+#[must_use]
+pub fn shard_of(certificate_serial: &[u8]) -> u8 {
+    certificate_serial.first().copied().unwrap_or(0)
+}
 
 impl fmt::Display for IssuerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -268,6 +313,20 @@ mod tests {
     fn renewal_is_due_at_two_thirds_of_the_life_give_or_take_a_tenth() {
         assert_eq!(record([0x00; 32]).renew_after(), Timestamp(17_000));
         assert_eq!(record([0xFF; 32]).renew_after(), Timestamp(23_000));
+    }
+
+    #[test]
+    fn issuers_and_shards_are_read_as_they_are_written_and_no_other_way() {
+        let issuer = IssuerId([0xA9; 20]);
+        assert_eq!(IssuerId::from_hex(&issuer.to_string()), Some(issuer));
+        for bad in [&"a9".repeat(19), &"a9".repeat(21), &"A9".repeat(20), &"g9".repeat(20), ""] {
+            assert_eq!(IssuerId::from_hex(bad), None, "{bad}");
+        }
+        assert_eq!(shard_from_hex("0f"), Some(15));
+        for bad in ["", "f", "0F", "0ff", "+f", "é"] {
+            assert_eq!(shard_from_hex(bad), None, "{bad}");
+        }
+        assert_eq!((shard_of(&[0x9A, 1]), shard_of(&[])), (0x9A, 0));
     }
 
     #[test]

@@ -39,6 +39,10 @@ impl EventClass {
 /// What happened; past tense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
+    /// An operator's credential was made.
+    AdminTokenCreated,
+    /// An operator's credential was revoked.
+    AdminTokenRevoked,
     /// A second key was shown for a token that is bound to another, and obtained a certificate.
     AnotherKeyIssued,
     /// A second key was shown for a token that is bound to another, and a human has to say.
@@ -65,6 +69,8 @@ pub enum EventKind {
     DeviceDisabled,
     /// A device was enabled again.
     DeviceEnabled,
+    /// An operator made what the clock says the latest time on record.
+    ClockAccepted,
     /// A device was registered.
     DeviceRegistered,
     /// A policy was put in place of what had its name.
@@ -90,10 +96,16 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The kinds that alarms are of, so that who counts them can begin at nought.
+    pub const ALARMS: [Self; 3] =
+        [Self::AnotherKeyRefused, Self::BurntTokenShown, Self::RevokedCertificateUsed];
+
     /// The name in the API; for alarms, also the metric's label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AdminTokenCreated => "admin-token-created",
+            Self::AdminTokenRevoked => "admin-token-revoked",
             Self::AnotherKeyIssued => "another-key-issued",
             Self::AnotherKeyPending => "another-key-pending",
             Self::AnotherKeyRefused => "another-key-refused",
@@ -107,6 +119,7 @@ impl EventKind {
             Self::DeviceDeleted => "device-deleted",
             Self::DeviceDisabled => "device-disabled",
             Self::DeviceEnabled => "device-enabled",
+            Self::ClockAccepted => "clock-accepted",
             Self::DeviceRegistered => "device-registered",
             Self::PolicyPut => "policy-put",
             Self::PrivateKeyDestroyed => "private-key-destroyed",

@@ -3,28 +3,36 @@
 //! [`Ports`] is a plain struct of small traits, so that a test replaces one field with
 //! struct-update syntax, and a new field cannot be forgotten by who composes.
 
+mod alarms;
 mod attempts;
 mod clock;
 mod issuer;
+mod operators;
 mod platform;
+mod revocations;
 mod secrets;
 mod store;
 
 use std::sync::Arc;
 
+pub use alarms::Alarms;
 pub use attempts::Attempts;
-pub use clock::{Clock, ClockReading, Entropy};
-pub use issuer::{Chain, Issuer, IssuerError, KeyMaker, LeafTemplate, SignedLeaf};
+pub use clock::{Clock, ClockDoubt, ClockReading, ClockStatus, Entropy};
+pub use issuer::{Chain, CrlTemplate, Issuer, IssuerError, KeyMaker, LeafTemplate, SignedLeaf};
+pub use operators::{CredentialError, CredentialRefusal, Operators};
 pub use platform::{CarryOutError, IssueOrder, Platform};
+pub use revocations::{NewCrl, Revocations, Revoked, RevokedEntry, StoredCrl};
 pub use secrets::{SealError, Secrets};
 pub use store::{
     Catalogue, CertificateChange, Change, CommitError, Due, Holding, Journal, KeyOwner, KeyRule,
-    Operators, Policies, Store, StoreError, Thing, ThingChange,
+    Policies, Store, StoreError, Thing, ThingChange,
 };
 
 /// Everything the use cases need from outside.
 #[derive(Clone)]
 pub struct Ports {
+    /// Who is told of alarms.
+    pub alarms: Arc<dyn Alarms>,
     /// What became of requests, for `explain`.
     pub attempts: Arc<dyn Attempts>,
     /// Lists and look-ups that no decision is made from.
@@ -45,6 +53,8 @@ pub struct Ports {
     pub platform: Arc<dyn Platform>,
     /// What a device may do.
     pub policies: Arc<dyn Policies>,
+    /// Who is revoked, and the lists that say so.
+    pub revocations: Arc<dyn Revocations>,
     /// Keyed hashes and sealing, under keys that core never sees.
     pub secrets: Arc<dyn Secrets>,
     /// The device registry: what every decision is made from.

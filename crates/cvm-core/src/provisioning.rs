@@ -4,7 +4,10 @@
 //! A use case returns its answer and a [`FollowUp`]. Nothing in the follow-up may happen before
 //! the answer has left, so that what a refusal writes cannot be told from outside.
 
+mod admin_token;
+mod clock;
 mod confirm;
+mod crl;
 mod follow_up;
 mod operate;
 mod policy;
@@ -30,9 +33,15 @@ use crate::ports::{ClockReading, Ports};
 use crate::profile::Profiles;
 use crate::time::{Span, Timestamp};
 
+use crl::CrlFlights;
 use follow_up::Trace;
 
+pub use admin_token::{
+    AdminTokenRefusal, NewAdminToken, created_event as admin_token_created_event,
+};
+pub use clock::{ClockAccepted, ClockShown, accept_event as clock_accept_event};
 pub use confirm::Confirmed;
+pub use crl::{CrlShown, SweptCrls};
 pub use follow_up::{FollowUp, Followed};
 pub use operate::{GiveToken, OperatorRefusal, ThingFate, Whom};
 pub use policy::put_event as policy_put_event;
@@ -57,6 +66,7 @@ pub struct Provisioning {
     profiles: Profiles,
     budget: Mutex<RateLimit<SerialNumber>>,
     alarms: Mutex<RateLimit<(Option<SerialNumber>, EventKind)>>,
+    crl_flights: CrlFlights,
 }
 
 impl std::fmt::Debug for Provisioning {
@@ -72,7 +82,7 @@ impl Provisioning {
     pub fn new(ports: Ports, profiles: Profiles, budget: Rate) -> Self {
         let budget = Mutex::new(RateLimit::new(budget, BUDGET_DEVICES_MAX));
         let alarms = Mutex::new(RateLimit::new(ALARMS, BUDGET_DEVICES_MAX));
-        Self { ports, profiles, budget, alarms }
+        Self { ports, profiles, budget, alarms, crl_flights: CrlFlights::default() }
     }
 
     /// The ports, for reading lists.
@@ -237,6 +247,17 @@ impl Refusal {
             | Self::TokenPending
             | Self::WeakKey(_) => "",
         }
+    }
+
+    /// What the log is told and the caller is not.
+    fn cause(&self) -> Option<&str> {
+        if let Self::Unavailable { cause, .. } = self { Some(cause) } else { None }
+    }
+
+    /// The review in which a human has to say.
+    #[must_use]
+    pub fn review(&self) -> Option<AttemptCode> {
+        if let Self::PendingApproval { review } = self { Some(*review) } else { None }
     }
 
     /// Whether it decides something, and is not merely that the server cannot.

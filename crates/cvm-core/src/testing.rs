@@ -16,13 +16,14 @@ use zeroize::Zeroizing;
 
 use crate::certificate::IssuerId;
 use crate::id::{CertificateId, KeyIdentity, SerialNumber, TokenMac};
+use crate::journal::Event;
 use crate::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey, UncheckedCsr};
 use crate::operator::Actor;
 use crate::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use crate::ports::{
-    Attempts, Catalogue, Chain, Clock, ClockReading, Entropy, Issuer, IssuerError, Journal,
-    KeyMaker, LeafTemplate, Operators, Policies, Ports, SealError, Secrets, SignedLeaf, Store,
-    StoreError,
+    Alarms, Attempts, Catalogue, Chain, Clock, ClockDoubt, ClockReading, ClockStatus, CrlTemplate,
+    Entropy, Issuer, IssuerError, Journal, KeyMaker, LeafTemplate, Operators, Policies, Ports,
+    Revocations, SealError, Secrets, SignedLeaf, Store, StoreError,
 };
 use crate::provisioning::policy_put_event;
 use crate::registry::EmbeddedPlatform;
@@ -35,9 +36,10 @@ pub use recording::{Calls, record};
 #[must_use]
 pub fn test_ports<S>(store: &Arc<S>, clock: Arc<TestClock>, issuer: Arc<TestIssuer>) -> Ports
 where
-    S: Attempts + Catalogue + Journal + Operators + Policies + Store + 'static,
+    S: Attempts + Catalogue + Journal + Operators + Policies + Revocations + Store + 'static,
 {
     Ports {
+        alarms: Arc::new(TestAlarms::default()),
         attempts: store.clone(),
         catalogue: store.clone(),
         clock,
@@ -48,6 +50,7 @@ where
         operators: store.clone(),
         platform: Arc::new(EmbeddedPlatform::new(issuer, store.clone())),
         policies: store.clone(),
+        revocations: store.clone(),
         secrets: Arc::new(TestSecrets::default()),
         store: store.clone(),
     }
@@ -62,6 +65,26 @@ pub async fn default_policy_put(ports: &Ports, at: Timestamp) -> Result<(), Stor
     let policy = Policy { name, document: DEFAULT_DOCUMENT.into(), updated_at: at };
     let event = policy_put_event(&policy, Actor::Server);
     ports.policies.policy_put(policy, event).await
+}
+
+/// Remembers the alarms that were raised.
+#[derive(Debug, Default)]
+pub struct TestAlarms {
+    raised: Mutex<Vec<Event>>,
+}
+
+impl TestAlarms {
+    /// What was raised since the last time this was asked.
+    #[must_use]
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.raised.lock())
+    }
+}
+
+impl Alarms for TestAlarms {
+    fn alarm_raise(&self, event: &Event) {
+        self.raised.lock().push(event.clone());
+    }
 }
 
 /// A clock that stands where the test sets it.
@@ -91,10 +114,19 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn read(&self) -> ClockReading {
-        ClockReading {
-            now: Timestamp(self.now.load(Ordering::SeqCst)),
-            is_trusted: self.is_trusted.load(Ordering::SeqCst),
-        }
+        self.status().reading()
+    }
+
+    fn status(&self) -> ClockStatus {
+        let now = Timestamp(self.now.load(Ordering::SeqCst));
+        let is_trusted = self.is_trusted.load(Ordering::SeqCst);
+        let doubt = (!is_trusted).then_some(ClockDoubt::SteppedForward);
+        ClockStatus { system: now, now, doubt }
+    }
+
+    fn accept(&self, now: Timestamp) {
+        self.set(now);
+        self.trust(true);
     }
 }
 
@@ -215,6 +247,31 @@ impl Issuer for TestIssuer {
             not_after: self.ends.map_or(template.not_after, |ends| ends.min(template.not_after)),
             der: der.into_bytes(),
         })
+    }
+
+    async fn crl_sign(&self, template: CrlTemplate) -> Result<Vec<u8>, IssuerError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(IssuerError::Unavailable(String::from("it is down")));
+        }
+        self.signed.fetch_add(1, Ordering::SeqCst);
+        let CrlTemplate { number, this_update, mut entries, .. } = template;
+        entries.sort_by(|one, other| one.certificate_serial.cmp(&other.certificate_serial));
+        let revoked: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                let reason = entry.reason.map_or("", |reason| reason.as_str());
+                format!("{} {reason}", crate::id::hex(&entry.certificate_serial))
+            })
+            .collect();
+        Ok(format!("crl {number} of {this_update}: {}", revoked.join(", ")).into_bytes())
+    }
+
+    fn crl_url(&self, issuer: &IssuerId, shard: u8) -> Option<String> {
+        (*issuer == IssuerId([7; 20])).then(|| format!("http://crl.example/{shard:02x}.crl"))
+    }
+
+    fn ca_certificate(&self, issuer: &IssuerId) -> Option<Arc<[u8]>> {
+        (*issuer == IssuerId([7; 20])).then(|| Arc::from(*b"devices CA"))
     }
 
     fn owns_key(&self, key: &KeyIdentity) -> bool {

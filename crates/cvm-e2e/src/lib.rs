@@ -82,6 +82,7 @@ impl Environment {
             [
                 ("http.listen", "127.0.0.1:0"),
                 ("operator.listen", "127.0.0.1:0"),
+                ("metrics.listen", "127.0.0.1:0"),
                 ("limits.issues_per_serial", "off"),
                 ("limits.refusals_per_address", "off"),
             ]

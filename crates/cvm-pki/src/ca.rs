@@ -57,6 +57,19 @@ impl CaCertificate {
         })
     }
 
+    /// Reads every certificate of a PEM file, in its order; there is at least one.
+    pub(crate) fn read_pem_bundle(name: &'static str, text: &str) -> Result<Vec<Self>, PkiError> {
+        let blocks = pem::all(text).map_err(|problem| PkiError::certificate(name, problem))?;
+        if blocks.is_empty() {
+            return Err(PkiError::certificate(name, "it has no PEM block CERTIFICATE"));
+        }
+        let read = |(label, der): &pem::Labelled<'_>| match *label {
+            "CERTIFICATE" => Self::read(name, der),
+            _ => Err(PkiError::certificate(name, "a PEM block is not a CERTIFICATE")),
+        };
+        blocks.iter().map(read).collect()
+    }
+
     /// Reads the one certificate of a PEM file.
     pub(crate) fn read_pem(name: &'static str, text: &str) -> Result<Self, PkiError> {
         let (label, der) =
@@ -77,7 +90,6 @@ impl CaCertificate {
         issuer: &Self,
         name: &'static str,
     ) -> Result<(), PkiError> {
-        let wrong = || PkiError::certificate(name, "it was not signed by root-ca.pem");
         let verify = || {
             let key = public_key_of(name, &issuer.der).ok()?;
             let mut outer = der::single(&self.der, der::SEQUENCE, "").ok()?;
@@ -85,7 +97,11 @@ impl CaCertificate {
             let (_, signature) = outer.any().ok()?.content.split_first()?;
             signature::verify(&key, algorithm.content, tbs.raw, signature).ok()
         };
-        verify().filter(|()| self.issuer == issuer.name).ok_or_else(wrong)
+        verify().filter(|()| self.issuer == issuer.name).ok_or_else(|| Self::not_ours(name))
+    }
+
+    pub(crate) fn not_ours(name: &'static str) -> PkiError {
+        PkiError::certificate(name, "it was not signed by root-ca.pem")
     }
 
     /// Whether `key` is the key that is certified here.

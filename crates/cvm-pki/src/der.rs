@@ -108,8 +108,11 @@ fn length(bytes: &[u8]) -> Result<(usize, usize), DerError> {
         [0x82, high, low, ..] if *high != 0 => {
             Ok((usize::from(u16::from_be_bytes([*high, *low])), 3))
         }
-        // Nothing we read has 64 KiB.
-        [0x81 | 0x82, ..] => Err(DerError("a length that is not in its shortest form")),
+        [0x83, high, middle, low, ..] if *high != 0 => {
+            Ok((usize::try_from(u32::from_be_bytes([0, *high, *middle, *low])).unwrap_or(0), 4))
+        }
+        // Nothing we read has 16 MiB; CRLs of the largest fleets come near.
+        [0x81..=0x83, ..] => Err(DerError("a length that is not in its shortest form")),
         _ => Err(DerError("a length that cannot be")),
     }
 }

@@ -17,6 +17,9 @@ pub enum PkiError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A CRL would have broken a rule; ours to mend.
+    #[error("a CRL was not signed: {0}")]
+    Crl(String),
     /// The cryptographic library refused.
     #[error("the cryptographic library failed at {0}")]
     Crypto(&'static str),

@@ -49,7 +49,7 @@ impl LintingKey<'_> {
 }
 
 /// What rcgen writes with: it has the kind of the CA's key, and signs nothing.
-struct Draft(KeyKind);
+pub(crate) struct Draft(pub(crate) KeyKind);
 
 impl PublicKeyData for Draft {
     fn der_bytes(&self) -> &[u8] {

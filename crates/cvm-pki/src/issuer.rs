@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use cvm_core::certificate::IssuerId;
 use cvm_core::id::{CertificateId, KeyIdentity};
 use cvm_core::key::{CheckedCsr, CsrError, UncheckedCsr};
-use cvm_core::ports::{Chain, Issuer, IssuerError, LeafTemplate, SignedLeaf};
+use cvm_core::ports::{Chain, CrlTemplate, Issuer, IssuerError, LeafTemplate, SignedLeaf};
 use cvm_core::time::Timestamp;
 use parking_lot::RwLock;
 
@@ -16,12 +16,12 @@ use crate::error::PkiError;
 use crate::key::{SubjectKey, sha256};
 use crate::lint::Profile;
 use crate::weak::RsaJudge;
-use crate::{csr, profile};
+use crate::{crl, csr, profile};
 
 /// Signs with the newest `devices` CA, and knows the chains of all of them.
 #[derive(Debug)]
 pub struct LocalIssuer {
-    authority: Authority,
+    authority: Arc<Authority>,
     /// What stands before `<shard>.crl` in each leaf's distribution point.
     crl_base: String,
     chain: Arc<Chain>,
@@ -32,8 +32,9 @@ pub struct LocalIssuer {
 }
 
 impl LocalIssuer {
-    pub(crate) fn new(authority: Authority, root: &CaCertificate, crl_url: &str) -> Self {
-        let root = root.pem();
+    /// `roots` are what devices are to trust, newest first.
+    pub(crate) fn new(authority: Authority, roots: &[CaCertificate], crl_url: &str) -> Self {
+        let root: String = roots.iter().map(CaCertificate::pem).collect();
         Self {
             crl_base: profile::crl_base(crl_url, &authority.certificate.id.0),
             chain: Arc::new(Chain {
@@ -43,7 +44,7 @@ impl LocalIssuer {
             trust_bundle: root.into(),
             judge: RsaJudge::new(),
             own_keys: RwLock::default(),
-            authority,
+            authority: Arc::new(authority),
         }
     }
 
@@ -67,6 +68,11 @@ impl LocalIssuer {
         let key = public_key_of("a certificate of the server", certificate)?;
         self.own_keys.write().insert(key.public_key().identity);
         Ok(())
+    }
+
+    /// The CA called `issuer`, if it is one of ours.
+    fn authority_of(&self, issuer: &IssuerId) -> Option<&Arc<Authority>> {
+        Some(&self.authority).filter(|authority| authority.certificate.id == *issuer)
     }
 
     fn sign(&self, template: &LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError> {
@@ -98,6 +104,7 @@ fn refusal(error: PkiError) -> IssuerError {
     match error {
         PkiError::Crypto(_) => IssuerError::Unavailable(error.to_string()),
         PkiError::Certificate { .. }
+        | PkiError::Crl(_)
         | PkiError::File { .. }
         | PkiError::HostName(_)
         | PkiError::Import(_)
@@ -125,12 +132,34 @@ impl Issuer for LocalIssuer {
         self.sign(&template)
     }
 
+    async fn crl_sign(&self, template: CrlTemplate) -> Result<Vec<u8>, IssuerError> {
+        let (Some(authority), Some(url)) =
+            (self.authority_of(&template.issuer), self.crl_url(&template.issuer, template.shard))
+        else {
+            return Err(IssuerError::Bug(format!("{} is no CA of ours", template.issuer)));
+        };
+        let authority = Arc::clone(authority);
+        // Some thousand entries take milliseconds to write and to lint.
+        tokio::task::spawn_blocking(move || crl::sign(&authority, &url, template))
+            .await
+            .map_err(|error| IssuerError::Bug(error.to_string()))?
+            .map_err(refusal)
+    }
+
+    fn crl_url(&self, issuer: &IssuerId, shard: u8) -> Option<String> {
+        self.authority_of(issuer).map(|_| profile::crl_url(&self.crl_base, shard))
+    }
+
+    fn ca_certificate(&self, issuer: &IssuerId) -> Option<Arc<[u8]>> {
+        self.authority_of(issuer).map(|authority| authority.certificate.der.as_slice().into())
+    }
+
     fn owns_key(&self, key: &KeyIdentity) -> bool {
         self.own_keys.read().contains(key)
     }
 
     fn chain(&self, issuer: &IssuerId) -> Option<Arc<Chain>> {
-        (*issuer == self.authority.certificate.id).then(|| Arc::clone(&self.chain))
+        self.authority_of(issuer).map(|_| Arc::clone(&self.chain))
     }
 
     fn trust_bundle(&self) -> Arc<str> {

@@ -6,11 +6,12 @@
 //! (`lint`); it does not outlive its CA. It implements the ports `Issuer` ([`LocalIssuer`]),
 //! `KeyMaker` ([`KeyPool`]), `Secrets` ([`VaultSecrets`]) and `Entropy` ([`SystemEntropy`]).
 //!
-//! Reading order: `csr`, `key`, `weak` for what comes in; `profile`, `lint`, `issue` for what goes
-//! out; `vault`, `ca`, `pki`, `server` for what is kept.
+//! Reading order: `csr`, `key`, `weak` for what comes in; `profile`, `lint`, `issue`, `crl` for
+//! what goes out; `vault`, `ca`, `pki`, `server` for what is kept.
 
 mod ca;
 mod ca_key;
+mod crl;
 mod csr;
 mod der;
 mod entropy;

@@ -4,6 +4,7 @@
 //! and reads it with another library than the one that wrote it. The first rule that does not hold
 //! ends the matter: the certificate is not signed.
 
+pub(crate) mod crl;
 mod extensions;
 mod rfc5280;
 

@@ -1,7 +1,7 @@
 //! Everything that `init` makes and `serve` loads: root, the CAs `devices` and `servers`, the
 //! server's certificate, the journal's signer, the vault's secrets.
 //!
-//! In the data directory: `root-ca.pem`; `vault/` with the sealed keys and the certificates of the
+//! In the data directory: `root-ca.pem`, which may have several roots, the newest and ours first; `vault/` with the sealed keys and the certificates of the
 //! CAs and of the journal; `server/` with key and certificate for TLS. The root's certificate is
 //! written last, so where it is, the rest is.
 
@@ -102,7 +102,7 @@ pub struct Created {
 #[derive(Debug)]
 pub struct Pki {
     data_dir: PathBuf,
-    root: CaCertificate,
+    root_fingerprint: String,
     servers: Authority,
     issuer: Arc<LocalIssuer>,
     secrets: Arc<VaultSecrets>,
@@ -157,20 +157,23 @@ impl Pki {
     /// # Errors
     /// [`PkiError`] names the file or the entry that is missing or does not fit.
     pub fn load(data_dir: &Path, vault: &Vault, crl_url: &str) -> Result<Self, PkiError> {
-        let root = CaCertificate::read_pem("root-ca.pem", &read(&data_dir.join(ROOT_FILE))?)?;
-        root.verify_signed_by(&root, "root-ca.pem")?;
+        let bundle = read(&data_dir.join(ROOT_FILE))?;
+        let roots = CaCertificate::read_pem_bundle(ROOT_FILE, &bundle)?;
+        for root in &roots {
+            root.verify_signed_by(root, ROOT_FILE)?;
+        }
         let servers = load_authority(data_dir, vault, SERVERS_FILE, entry::SERVERS_CA_KEY)?;
-        servers.certificate.verify_signed_by(&root, SERVERS_FILE)?;
+        verify_under(&roots, &servers.certificate, SERVERS_FILE)?;
         let devices = load_authority(data_dir, vault, DEVICES_FILE, entry::DEVICES_CA_KEY)?;
         // An imported one stands under another root, or is one.
-        if devices.certificate.issuer == root.name {
-            devices.certificate.verify_signed_by(&root, DEVICES_FILE)?;
+        if roots.iter().any(|root| root.name == devices.certificate.issuer) {
+            verify_under(&roots, &devices.certificate, DEVICES_FILE)?;
         }
         let journal = CaCertificate::read_pem(JOURNAL_FILE, &read(&data_dir.join(JOURNAL_FILE))?)?;
-        journal.verify_signed_by(&root, JOURNAL_FILE)?;
-        let issuer = LocalIssuer::new(devices, &root, crl_url);
-        for own in [&root.der, &servers.certificate.der, &journal.der] {
-            issuer.own_key_add(own)?;
+        verify_under(&roots, &journal, JOURNAL_FILE)?;
+        let issuer = LocalIssuer::new(devices, &roots, crl_url);
+        for own in roots.iter().chain([&servers.certificate, &journal]) {
+            issuer.own_key_add(&own.der)?;
         }
         for own in issuer.ca_certificates() {
             issuer.own_key_add(&own)?;
@@ -179,7 +182,7 @@ impl Pki {
             data_dir: data_dir.to_owned(),
             issuer: Arc::new(issuer),
             secrets: Arc::new(load_secrets(vault)?),
-            root,
+            root_fingerprint: roots.first().map(fingerprint).unwrap_or_default(),
             servers,
         })
     }
@@ -196,10 +199,10 @@ impl Pki {
         Arc::clone(&self.secrets)
     }
 
-    /// SHA-256 of the root's DER, lower-case hexadecimal.
+    /// SHA-256 of the newest root's DER, lower-case hexadecimal.
     #[must_use]
     pub fn root_fingerprint(&self) -> String {
-        fingerprint(&self.root)
+        self.root_fingerprint.clone()
     }
 
     /// The certificate and key for TLS, re-issued first where that is due: less than a third of
@@ -244,6 +247,16 @@ pub enum Renewed {
 /// SHA-256 of a certificate's DER, lower-case hexadecimal.
 fn fingerprint(certificate: &CaCertificate) -> String {
     hex(&sha256(&certificate.der))
+}
+
+/// What is ours was signed by one of our roots, the newest or one before it.
+fn verify_under(
+    roots: &[CaCertificate],
+    certificate: &CaCertificate,
+    name: &'static str,
+) -> Result<(), PkiError> {
+    let is_signed = roots.iter().any(|root| certificate.verify_signed_by(root, name).is_ok());
+    if is_signed { Ok(()) } else { Err(CaCertificate::not_ours(name)) }
 }
 
 fn load_authority(

@@ -2,6 +2,7 @@
 //!
 //! The profiles say it once here for writing and once in [`crate::lint`] for checking.
 
+use cvm_core::certificate::shard_of;
 use cvm_core::id::hex;
 use cvm_core::ports::LeafTemplate;
 use cvm_core::time::{Span, Timestamp};
@@ -39,7 +40,7 @@ pub(crate) fn serial_number() -> [u8; 17] {
 }
 
 /// RFC 5280 §4.1.2.5.2 ends with the year 9999; beyond it nothing is written.
-fn moment(time: Timestamp) -> Result<OffsetDateTime, PkiError> {
+pub(crate) fn moment(time: Timestamp) -> Result<OffsetDateTime, PkiError> {
     OffsetDateTime::from_unix_timestamp(time.0)
         .map_err(|_| PkiError::Lint("a time is out of range".to_owned()))
 }
@@ -82,17 +83,18 @@ pub(crate) fn leaf(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.crl_distribution_points =
-        vec![CrlDistributionPoint { uris: vec![format!("{crl_base}{}.crl", shard(serial))] }];
+        vec![CrlDistributionPoint { uris: vec![crl_url(crl_base, shard_of(serial))] }];
     Ok(params)
+}
+
+/// Where the CRL of a shard is found.
+pub(crate) fn crl_url(crl_base: &str, shard: u8) -> String {
+    format!("{crl_base}{shard:02x}.crl")
 }
 
 /// What stands before `<shard>.crl` in every leaf of a CA.
 pub(crate) fn crl_base(crl_url: &str, issuer: &[u8]) -> String {
     format!("{}/v1/crl/{}/", crl_url.trim_end_matches('/'), hex(issuer))
-}
-
-fn shard(serial: &[u8]) -> String {
-    hex(serial.get(..1).unwrap_or_default())
 }
 
 /// The certificate of our own listeners.

@@ -8,7 +8,9 @@ pub mod given;
 mod journal;
 mod keys;
 mod lists;
+mod operators;
 mod reads;
+mod revocations;
 mod simple;
 mod sweeper;
 
@@ -111,17 +113,43 @@ checks! {
         policies_are_in_order_of_their_name
         the_journal_is_in_order_of_writer_and_number
     }
+    operators {
+        a_credential_that_time_ended_holds_no_name
+        a_live_credentials_name_is_taken
+        a_refused_credential_writes_nothing
+        a_revocation_is_in_one_commit_with_its_row
+        a_revoked_credential_stays_as_it_is
+        a_revoked_credentials_name_is_free
+        an_admin_token_comes_back_whole
+        an_admin_token_is_added_once
+        an_admin_token_is_found_by_its_hash_and_its_id
+        an_admin_tokens_id_is_not_given_twice
+        an_unknown_credential_cannot_be_revoked
+        credentials_are_in_order_of_their_id
+        of_concurrent_credentials_of_one_name_one_is_added
+        of_two_owners_who_revoke_each_other_one_remains
+        the_last_live_owner_is_not_revoked
+    }
     reads {
         a_holding_has_the_certificate_its_device_and_the_keys_owner
         reads_see_what_was_acknowledged_before_them
         what_is_not_there_is_none
     }
+    revocations {
+        a_crl_comes_back_whole
+        a_crl_is_replaced_by_a_higher_number_only
+        a_crl_is_stale_from_the_next_change_on
+        a_refused_end_counts_nothing
+        a_shard_counts_its_changes
+        a_shard_lists_what_ended_otherwise_than_by_its_not_after
+        changed_shards_are_due_then_old_ones
+        shards_and_issuers_are_apart
+        what_expired_before_the_asked_time_is_left_out
+    }
     simple {
         a_policy_is_put_in_place_of_its_namesake
         a_store_that_is_open_is_ready
-        an_admin_token_is_added_once
-        an_admin_token_is_found_by_its_hash
-        an_admin_tokens_id_is_not_given_twice
+        the_mark_is_set_forward_and_back_with_its_row
         the_mark_never_falls
         the_mark_tells_what_it_was
     }

@@ -16,7 +16,7 @@ mod unknown;
 use std::path::Path;
 use std::sync::Arc;
 
-use cvm_core::ports::{Attempts, Catalogue, Journal, Operators, Policies, Store};
+use cvm_core::ports::{Attempts, Catalogue, Journal, Operators, Policies, Revocations, Store};
 
 pub use error::OpenError;
 pub use memory::MemoryStore;
@@ -55,6 +55,7 @@ pub fn open_with_faults(url: &str, directory: &Path, faults: &Faults) -> Result<
         journal: store.clone(),
         operators: store.clone(),
         policies: store.clone(),
+        revocations: store.clone(),
         store,
     })
 }
@@ -101,6 +102,8 @@ pub struct Stores {
     pub operators: Arc<dyn Operators>,
     /// What devices may do.
     pub policies: Arc<dyn Policies>,
+    /// Who is revoked.
+    pub revocations: Arc<dyn Revocations>,
     /// The registry.
     pub store: Arc<dyn Store>,
 }
@@ -122,6 +125,7 @@ impl From<Arc<MemoryStore>> for Stores {
             journal: store.clone(),
             operators: store.clone(),
             policies: store.clone(),
+            revocations: store.clone(),
             store,
         }
     }

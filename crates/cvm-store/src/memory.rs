@@ -4,6 +4,8 @@
 //! numbering of the journal. For tests and for the tests of others.
 
 mod attempts;
+mod operators;
+mod revocations;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,12 +22,13 @@ use cvm_core::page::{Page, PageRequest};
 use cvm_core::policy::Policy;
 use cvm_core::ports::{
     Catalogue, CertificateChange, Change, CommitError, Due, Holding, Journal, KeyOwner, KeyRule,
-    Operators, Policies, Store, StoreError, Thing, ThingChange,
+    Policies, Store, StoreError, Thing, ThingChange,
 };
 use cvm_core::time::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
 use self::attempts::Attempted;
+use self::revocations::Shards;
 use crate::conditions::{self, Found, Holder};
 use crate::page;
 
@@ -56,9 +59,10 @@ struct State {
     spent_tokens: BTreeSet<(SerialNumber, [u8; 32])>,
     things: BTreeMap<ThingName, Thing>,
     policies: BTreeMap<Name, Policy>,
-    admin_tokens: Vec<AdminToken>,
+    admin_tokens: BTreeMap<String, AdminToken>,
     journal: Vec<JournalRow>,
     mark: Option<Timestamp>,
+    shards: Shards,
 }
 
 impl MemoryStore {
@@ -175,13 +179,15 @@ impl State {
             CertificateChange::Move(moved, at) => {
                 if let Some(row) = self.certificates.get_mut(&moved.id) {
                     row.state = moved.state;
-                    row.ended_at = Some(at).filter(|_| moved.state.is_revocation());
+                    row.ended_at = Some(at).filter(|_| moved.state.is_listed());
                     row.reason = moved.reason;
+                    self.shards.count(row);
                 }
             }
             CertificateChange::Insert(row) => {
                 let ids = self.certificates_by_serial.entry(row.serial_number.clone());
                 ids.or_default().push(row.id);
+                self.shards.count(&row);
                 self.certificates.insert(row.id, *row);
             }
         }
@@ -253,6 +259,13 @@ impl Store for MemoryStore {
         let before = state.mark;
         state.mark = before.max(Some(now));
         Ok(before)
+    }
+
+    async fn mark_set(&self, now: Timestamp, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        state.mark = Some(now);
+        state.record(event);
+        Ok(())
     }
 
     async fn mark_find(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -368,26 +381,6 @@ impl Policies for MemoryStore {
         let is_after = |name: &Name| name.as_str() > after;
         let key_of = |policy: &Policy| policy.name.to_string();
         Ok(page_of(&self.state()?.policies, request, is_after, key_of))
-    }
-}
-
-#[async_trait]
-impl Operators for MemoryStore {
-    async fn admin_token_add(&self, token: AdminToken) -> Result<(), StoreError> {
-        let mut state = self.state()?;
-        let is_same = |t: &AdminToken| t.id == token.id && t.mac.0 == token.mac.0;
-        if state.admin_tokens.iter().any(is_same) {
-            return Ok(());
-        }
-        if state.admin_tokens.iter().any(|t| t.id == token.id || t.mac.0 == token.mac.0) {
-            return Err(StoreError::Unavailable("the admin token's id or hash is taken".into()));
-        }
-        state.admin_tokens.push(token);
-        Ok(())
-    }
-
-    async fn admin_token_find(&self, mac: &TokenMac) -> Result<Option<AdminToken>, StoreError> {
-        Ok(self.state()?.admin_tokens.iter().find(|token| token.mac.0 == mac.0).cloned())
     }
 }
 

@@ -10,8 +10,10 @@ mod database;
 mod fault;
 mod keys;
 mod numbers;
+mod operators;
 mod read;
 mod readers;
+mod revocations;
 mod shared;
 mod text;
 mod write;
@@ -26,12 +28,10 @@ use cvm_core::certificate::CertificateRecord;
 use cvm_core::device::Device;
 use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, TokenMac};
 use cvm_core::journal::{Event, JournalRow};
-use cvm_core::operator::AdminToken;
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::policy::Policy;
 use cvm_core::ports::{
-    Catalogue, Change, CommitError, Due, Holding, Journal, KeyOwner, Operators, Policies, Store,
-    StoreError,
+    Catalogue, Change, CommitError, Due, Holding, Journal, KeyOwner, Policies, Store, StoreError,
 };
 use cvm_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -152,9 +152,13 @@ impl Store for SqliteStore {
 
     async fn mark_raise(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         match self.write_simply(Task::Mark(now)).await? {
-            Outcome::Done => Ok(None),
+            Outcome::Done | Outcome::Refused(_) => Ok(None),
             Outcome::MarkWas(before) => Ok(before),
         }
+    }
+
+    async fn mark_set(&self, now: Timestamp, event: Event) -> Result<(), StoreError> {
+        self.write_simply(Task::MarkSet(now, event)).await.map(drop)
     }
 
     async fn mark_find(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -234,18 +238,6 @@ impl Policies for SqliteStore {
         let (after, limit) = (start_of(request), page::limit_of(request));
         let rows = self.readers.read(move |c| read::policies(c, &after, one_more(limit))).await?;
         Ok(page::cut(rows, limit, |policy| policy.name.to_string()))
-    }
-}
-
-#[async_trait]
-impl Operators for SqliteStore {
-    async fn admin_token_add(&self, token: AdminToken) -> Result<(), StoreError> {
-        self.write_simply(Task::AdminToken(token)).await.map(drop)
-    }
-
-    async fn admin_token_find(&self, mac: &TokenMac) -> Result<Option<AdminToken>, StoreError> {
-        let mac = *mac;
-        self.readers.read(move |connection| read::admin_token(connection, &mac)).await
     }
 }
 

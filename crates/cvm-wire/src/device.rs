@@ -20,6 +20,14 @@ pub struct VendRequest {
     pub key_algorithm: Option<String>,
 }
 
+/// The body of `POST /v1/certificates/renew`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct RenewRequest {
+    /// A PKCS #10 request in PEM; the server makes no keys for renewals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr: Option<String>,
+}
+
 /// The answer: 201 the first time, 200 when the same request is answered again.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

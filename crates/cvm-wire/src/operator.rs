@@ -1,4 +1,4 @@
-//! The operator API: devices, certificates, policies, attempts, journal.
+//! The operator API: devices, certificates, policies, attempts, journal, admin tokens.
 
 use std::collections::BTreeMap;
 
@@ -89,6 +89,59 @@ pub struct NewDevice {
     /// By which roads it may come to its first certificate; this version has `vend`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roads: Option<Vec<String>>,
+    /// Whether a device that was deleted begins another life.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+}
+
+/// The body of `POST /v1/devices/{serialNumber}:new-token`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewToken {
+    /// A token that the operator brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretText>,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<String>,
+    /// Whether every live certificate is revoked now, also those that were confirmed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoke: bool,
+}
+
+/// The body of `POST /v1/certificates/{certificateId}:revoke`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Revocation {
+    /// Why, as RFC 5280 names it; `unspecified` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A question for a human: whether a token may be used with another key.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Review {
+    /// Its name: the code of the request that asked first.
+    pub id: String,
+    /// The device.
+    pub serial_number: String,
+    /// The registry entry it is bound to.
+    pub thing_name: String,
+    /// `waiting`, `approved`, `denied`, `spent`, `lapsed` or `closed`.
+    pub state: String,
+    /// The identity of the key that asks, 64 hexadecimal digits; `null` where the server is to
+    /// make it.
+    pub key: Option<String>,
+    /// Of which kind the key is that the server is to make.
+    pub key_algorithm: Option<String>,
+    /// The identity of the key that the token is bound to.
+    pub bound_key: Option<String>,
+    /// Where it was asked from.
+    pub address: String,
+    /// When it was asked first.
+    pub opened_at: String,
+    /// Until when an approval may be used.
+    pub approved_until: Option<String>,
 }
 
 /// A certificate.
@@ -169,7 +222,7 @@ pub struct Attempt {
     pub serial_number: String,
     /// Where it came from.
     pub address: String,
-    /// `vend` or `confirm`.
+    /// `vend`, `renew`, `confirm` or `connect`.
     pub act: String,
     /// `issued`, `answered-again`, `confirmed`, or the slug of the refusal.
     pub outcome: String,
@@ -219,4 +272,40 @@ pub struct JournalRow {
     pub actor: String,
     /// What else there is to know.
     pub detail: String,
+}
+
+/// The body of `POST /v1/admin-tokens`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewAdminToken {
+    /// What people call it; no two live ones have the same.
+    pub name: String,
+    /// `viewer`, `registrar`, `operator`, `security` or `owner`.
+    pub role: String,
+    /// RFC 3339; without it, time does not end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// An operator's credential.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminToken {
+    /// Short and public; stands in the journal as the actor.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub role: String,
+    /// `live`, `expired` or `revoked`.
+    pub state: String,
+    /// When it was made.
+    pub created_at: String,
+    /// Until when it is let in; `null` where time does not end it.
+    pub expires: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<String>,
+    /// The token, only in the answer that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretText>,
 }

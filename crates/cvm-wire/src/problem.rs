@@ -21,6 +21,13 @@ pub struct Problem {
     pub attempt: String,
 }
 
+/// What the problem document of a 202 `pending-approval` has besides.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// The review in which a human has to say yes.
+    pub review: String,
+}
+
 impl Problem {
     /// The last part of the type.
     #[must_use]

@@ -6,11 +6,15 @@
     reason = "these are the help texts that people read"
 )]
 
+mod admin;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::HostName;
+
+pub(crate) use admin::{AdminCommand, AdminTokenCommand, AdminTokenCreate};
 
 /// A certificate vending machine for IoT fleets.
 #[derive(Debug, Parser)]
@@ -29,15 +33,21 @@ pub(crate) enum Command {
     Init(Init),
     /// Run the server that the configuration describes
     Serve(Serve),
-    /// Register devices and look at them; on a device: enroll
+    /// Register devices, look at them, give tokens, disable, delete; on a device: enroll
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// Look at certificates
+    /// Look at certificates, and revoke them
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// What waits for a human: tokens that were shown with another key
+    #[command(subcommand)]
+    Review(ReviewCommand),
     /// What devices may do, as AWS IoT policies
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Operators' credentials
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Why did it fail? The last attempts of a device, step by step, and what to do
     Explain(Explain),
     /// Check a configuration, or show what is in force
@@ -158,6 +168,21 @@ pub(crate) struct ServerArgs {
 pub(crate) enum DeviceCommand {
     /// Register a device and print its one-time token
     Add(DeviceAdd),
+    /// Give a device another token: burns the older ones and revokes what they obtained and nobody
+    /// has used
+    NewToken(NewToken),
+    /// Accept nothing from a device until it is enabled again
+    Disable(OneDevice),
+    /// Accept a device again
+    Enable(OneDevice),
+    /// Decommission a device: revokes its certificates, burns its tokens, removes its thing
+    Delete {
+        /// Leave the thing in the platform's registry
+        #[arg(long)]
+        keep_thing: bool,
+        #[command(flatten)]
+        device: OneDevice,
+    },
     /// List devices
     List(ListArgs),
     /// Show a device and its certificates
@@ -169,6 +194,40 @@ pub(crate) enum DeviceCommand {
     },
     /// On the device: make a key and get its certificate
     Enroll(Enroll),
+}
+
+/// A device, for who operates it.
+#[derive(Debug, Args)]
+pub(crate) struct OneDevice {
+    /// The serial number
+    pub(crate) serial: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// Where a device's token comes from and goes.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// How long the token may wait for its first use, such as 30d (default: the profile's)
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) token_expires: Option<String>,
+    /// Take the token in the first line of standard input instead of making one
+    #[arg(long)]
+    pub(crate) token_stdin: bool,
+    /// Write the token here (mode 0600), synced before the server is told, instead of printing it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewToken {
+    /// Revoke every live certificate now, also those that were used
+    #[arg(long)]
+    pub(crate) revoke: bool,
+    #[command(flatten)]
+    pub(crate) token: TokenArgs,
+    #[command(flatten)]
+    pub(crate) device: OneDevice,
 }
 
 #[derive(Debug, Args)]
@@ -187,16 +246,11 @@ pub(crate) struct DeviceAdd {
     /// By which rules it gets certificates (default: default)
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// How long the token may wait for its first use, such as 30d (default: the profile's)
-    #[arg(long, value_name = "SPAN")]
-    pub(crate) token_expires: Option<String>,
-    /// Register the token in the first line of standard input instead of making one
+    /// Begin another life of a device that was deleted
     #[arg(long)]
-    pub(crate) token_stdin: bool,
-    /// Write the token here (mode 0600), synced before the device is registered, instead of
-    /// printing it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_out: Option<PathBuf>,
+    pub(crate) again: bool,
+    #[command(flatten)]
+    pub(crate) token: TokenArgs,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
@@ -279,6 +333,35 @@ pub(crate) enum CertificateCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Revoke a certificate, live or ended, and burn the token that it descends from
+    Revoke {
+        /// The certificate id: 64 hexadecimal digits
+        id: String,
+        /// Why, as RFC 5280 names it; keyCompromise refuses its key for every device for ever
+        #[arg(long, value_name = "REASON", default_value = "unspecified")]
+        reason: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReviewCommand {
+    /// List what waits, and what was approved and has not been used yet
+    List(ListArgs),
+    /// Say yes: that key gets its certificate when its device asks again, and no third
+    Approve(OneReview),
+    /// Say no: that key never gets one with this token
+    Deny(OneReview),
+}
+
+/// A review.
+#[derive(Debug, Args)]
+pub(crate) struct OneReview {
+    /// The review's id, such as K7QF2-M8WXA
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 #[derive(Debug, Subcommand)]

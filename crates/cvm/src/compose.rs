@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cvm_core::error::chain_of;
 use cvm_core::key::{KeyAlgorithm, PrivateKey};
-use cvm_core::ports::{Clock, Ports};
+use cvm_core::ports::{Clock, Entropy, Platform, Ports};
 use cvm_core::provisioning::Provisioning;
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::time::Timestamp;
@@ -17,6 +17,8 @@ use crate::data_dir::Layout;
 use crate::failure::{Exit, Failure};
 use crate::passphrase;
 use crate::serve::clock::{MarkedClock, system_now};
+use crate::serve::metrics::{Counted, Metrics};
+use crate::serve::notify::{self, Sending};
 
 /// Private keys that wait to be made, at most; an RSA-2048 key takes 60 ms.
 const KEYS_WAITING_MAX: usize = 64;
@@ -27,6 +29,8 @@ pub(crate) struct Composed {
     pub(crate) pki: Arc<Pki>,
     pub(crate) clock: Arc<MarkedClock>,
     pub(crate) stores: Stores,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sending: Sending,
 }
 
 /// Opens the vault; asks for the passphrase where it is sealed and none was given.
@@ -66,23 +70,31 @@ pub(crate) async fn compose(
     let key_maker = KeyPool::new(threads, KEYS_WAITING_MAX);
     let key_maker = key_maker.map_err(|error| failed("starting the key makers", &error))?;
     let issuer = pki.issuer();
+    let metrics = Arc::new(Metrics::new().map_err(|error| failed("making the metrics", &error))?);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let (notifier, sending) =
+        notify::start(layout, &config.notify, &metrics, &(clock.clone() as _), &entropy)?;
+    let platform: Arc<dyn Platform> =
+        Arc::new(EmbeddedPlatform::new(issuer.clone(), stores.store.clone()));
     let ports = Ports {
+        alarms: Arc::new(notifier),
         attempts: stores.attempts.clone(),
         catalogue: stores.catalogue.clone(),
         clock: clock.clone(),
-        entropy: Arc::new(SystemEntropy),
-        issuer: issuer.clone(),
-        journal: stores.journal.clone(),
+        entropy,
+        issuer,
+        journal: Arc::new(Counted::new(stores.journal.clone(), &metrics)),
         key_maker: Arc::new(key_maker),
         operators: stores.operators.clone(),
-        platform: Arc::new(EmbeddedPlatform::new(issuer, stores.store.clone())),
+        platform: Arc::new(Counted::new(platform, &metrics)),
         policies: stores.policies.clone(),
         secrets: pki.secrets(),
         store: stores.store.clone(),
     };
     let budget = config.limits.issues_per_serial;
     let provisioning = Provisioning::new(ports, config.profiles.clone(), budget);
-    Ok(Composed { provisioning: Arc::new(provisioning), pki, clock, stores })
+    let provisioning = Arc::new(provisioning);
+    Ok(Composed { provisioning, pki, clock, stores, metrics, sending })
 }
 
 fn warn_of_clock(clock: &dyn Clock, mark: Option<Timestamp>) {

@@ -3,11 +3,13 @@
 //! A value comes from the file, from `CVM_SECTION__KEY`, or is the default; which, `cvm config
 //! show` tells. A key that nobody knows is a fault: a misspelt limit must not be no limit.
 
+mod notify;
 mod read;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use notify::{Notify, WebhookUrl};
 pub(crate) use read::{Fault, Setting};
 pub(crate) use sections::{Config, HostName, Log, LogFormat, LogLevel, ServerKey};
 

@@ -3,10 +3,13 @@
 pub(crate) mod clock;
 mod descriptors;
 mod identity;
+pub(crate) mod metrics;
+pub(crate) mod notify;
 mod tasks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cvm_api::{Api, Limits, Serving, Settings};
 use cvm_core::error::chain_of;
@@ -16,10 +19,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::compose;
+use crate::compose::{self, Composed};
 use crate::config::{Config, HostName};
 use crate::data_dir::{Hold, Layout, hold};
 use crate::failure::{Done, Exit, Failure};
+
+use metrics::{Metrics, MetricsServing};
+use notify::Sending;
 
 /// A server that accepts.
 pub(crate) struct Running {
@@ -29,6 +35,8 @@ pub(crate) struct Running {
     pub(crate) root_fingerprint: String,
     device: Serving,
     operator: Serving,
+    metrics: Option<MetricsServing>,
+    sending: Sending,
     tasks: JoinHandle<()>,
     ready_files: Vec<PathBuf>,
     // Kept to the end: the stores close after the last answer, the hold after the stores.
@@ -49,20 +57,23 @@ pub(crate) async fn start(
     let vault = compose::open_vault(layout, passphrase)?;
     let device_listener = bind("[http] listen", config.http.listen).await?;
     let operator_listener = bind("[operator] listen", config.operator_listen).await?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(bind("[metrics] listen", address).await?),
+        None => None,
+    };
     let public_url = public_url(config, &device_listener)?;
     let crl_url = config.http.crl_url.clone().unwrap_or_else(|| public_url.clone());
     let composed = compose::compose(layout, config, &vault, &crl_url).await?;
     drop(vault);
     warn_of_loopback(config, &public_url);
     let identities = identity::Identities::load(layout, config, &composed.pki)?;
-    let api = Api::new(composed.provisioning.clone(), settings(config, &public_url));
-    let refused = |error: cvm_api::ServeError| {
-        Failure::new(Exit::Failed, format!("starting a listener: {}", chain_of(&error)))
-    };
-    let device =
-        cvm_api::serve_device(device_listener, &identities.device, &api).map_err(refused)?;
-    let operator =
-        cvm_api::serve_operator(operator_listener, &identities.operator, &api).map_err(refused)?;
+    let settings = settings(config, &public_url, &composed.metrics);
+    let api = Api::new(composed.provisioning.clone(), settings);
+    let device = cvm_api::serve_device(device_listener, &identities.device, &api)
+        .map_err(|error| not_started(&error))?;
+    let operator = cvm_api::serve_operator(operator_listener, &identities.operator, &api)
+        .map_err(|error| not_started(&error))?;
+    let metrics = serve_metrics(metrics_listener, &composed)?;
     let root_fingerprint = composed.pki.root_fingerprint();
     let tasks = tasks::spawn(&composed, identities, config.clone()).await;
     let mut running = Running {
@@ -70,6 +81,8 @@ pub(crate) async fn start(
         root_fingerprint,
         device,
         operator,
+        metrics,
+        sending: composed.sending,
         tasks,
         ready_files: Vec::new(),
         _stores: composed.stores,
@@ -101,6 +114,9 @@ impl Running {
             }
         }
         tokio::join!(self.device.drain(), self.operator.drain());
+        // Alarms of the last requests are in it now.
+        self.sending.drain().await;
+        drop(self.metrics);
     }
 
     /// Writes a ready file: pid, addresses, fingerprint.
@@ -111,7 +127,7 @@ impl Running {
             "operator": self.operator_address().to_string(),
             "mqtt": null,
             "control": null,
-            "metrics": null,
+            "metrics": self.metrics.as_ref().map(|metrics| metrics.local_addr().to_string()),
             "rootFingerprint": self.root_fingerprint,
         });
         files::replace(&path, format!("{ready}\n").as_bytes())
@@ -119,6 +135,28 @@ impl Running {
         self.ready_files.push(path);
         Ok(())
     }
+}
+
+fn not_started(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(Exit::Failed, format!("starting a listener: {}", chain_of(error)))
+}
+
+/// Serves metrics where they are not off, and warns where others than this machine can read them.
+fn serve_metrics(
+    listener: Option<TcpListener>,
+    composed: &Composed,
+) -> Result<Option<MetricsServing>, Failure> {
+    let Some(listener) = listener else { return Ok(None) };
+    let ports = composed.provisioning.ports().clone();
+    let serving = metrics::serve(listener, composed.metrics.clone(), ports);
+    let serving = serving.map_err(|error| not_started(&error))?;
+    if !serving.local_addr().ip().is_loopback() {
+        tracing::warn!(
+            address = %serving.local_addr(),
+            "metrics are served without TLS to whoever reaches them: [metrics] listen"
+        );
+    }
+    Ok(Some(serving))
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -157,7 +195,7 @@ fn warn_of_loopback(config: &Config, public_url: &str) {
     }
 }
 
-fn settings(config: &Config, public_url: &str) -> Settings {
+fn settings(config: &Config, public_url: &str, metrics: &Arc<Metrics>) -> Settings {
     let limits = &config.limits;
     let defaults = Limits::default();
     Settings {
@@ -174,6 +212,7 @@ fn settings(config: &Config, public_url: &str) -> Settings {
             request_seconds_max: u64::from(limits.request_seconds),
             ..defaults
         },
+        observer: Some(metrics.clone()),
         ..Settings::new(public_url.to_owned())
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use cvm_wire::problem::Problem;
+use cvm_wire::problem::{Pending, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http;
@@ -179,10 +179,11 @@ impl Response {
             server: self.server,
             status: self.status,
             problem: serde_json::from_slice::<Problem>(&self.body).ok(),
+            review: serde_json::from_slice(&self.body).ok().and_then(review),
         };
         Err(match self.status {
             202 | 408 | 429 | 500.. => Error::TryLater {
-                what: format!("{refusal}{}", advice(self.status, self.retry_after)),
+                what: format!("{refusal}{}", advice(&refusal, self.retry_after)),
                 retry_after: self.retry_after,
                 refusal: Some(Box::new(refusal)),
             },
@@ -207,10 +208,23 @@ impl Response {
     }
 }
 
-fn advice(status: u16, wait: Option<Duration>) -> String {
-    let who = match status {
-        202 => "; an operator has to approve it (`cvm review`)",
-        _ => "",
+/// The name of a review: something that can be typed as it is.
+fn review(pending: Pending) -> Option<String> {
+    const CHARACTERS_MAX: usize = 64;
+    let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let length = 1..=CHARACTERS_MAX;
+    Some(pending.review).filter(|text| length.contains(&text.len()) && is_plain(text))
+}
+
+fn advice(refusal: &Refusal, wait: Option<Duration>) -> String {
+    let who = match (refusal.status, &refusal.review) {
+        (202, Some(review)) => {
+            format!(
+                "; an operator has to say yes to review {review}: `cvm review approve {review}`"
+            )
+        }
+        (202, None) => "; an operator has to approve it (`cvm review list`)".to_owned(),
+        _ => String::new(),
     };
     match wait {
         Some(wait) => format!("{who}; try again in {} s", wait.as_secs()),

@@ -21,6 +21,8 @@ pub enum Trust {
     Fingerprint(Fingerprint),
     /// The root certificates in a PEM file.
     RootFile(PathBuf),
+    /// These root certificates.
+    Roots(Vec<CertificateDer<'static>>),
     /// What the operating system trusts. For operator commands; devices pin.
     #[cfg(feature = "system-roots")]
     SystemRoots,
@@ -51,6 +53,9 @@ impl Trust {
                 Anchors::new(roots)
                     .map_err(|fault| content(format!("cannot be used as a root: {fault}")))
             }
+            Self::Roots(roots) => Anchors::new(roots).map_err(|fault| Error::LocalContent {
+                what: format!("what is pinned cannot be used as a root: {fault}"),
+            }),
             #[cfg(feature = "system-roots")]
             Self::SystemRoots => system(),
         }

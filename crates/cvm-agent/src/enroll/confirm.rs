@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
 
-use super::identity::{self, DeviceRecord};
-use super::retry::Retries;
-use super::{RECORD_FILE, RETRIES, ROOT_CA_FILE, Reporter};
+use super::{RECORD_FILE, ROOT_CA_FILE, Reporter};
 use crate::client::{Client, ClientCertificate, Trust};
 use crate::clock::{Clock, FlooredClock, SystemClock, parse_seconds};
 use crate::error::Error;
-use crate::files;
+use crate::files::{self, Directory};
+use crate::identity::{self, DeviceRecord, Set};
+use crate::renew::next;
+use crate::retry::{RETRIES, Retries};
 
 /// How to confirm.
 #[derive(Clone, Debug)]
@@ -41,13 +42,11 @@ pub fn confirm(
     reporter: &dyn Reporter,
 ) -> Result<DeviceRecord, Error> {
     let content = |what: String| Error::LocalContent { what };
-    let record = identity::record(directory)?.ok_or_else(|| {
-        content(format!(
-            "{} holds no finished enrollment ({RECORD_FILE} is missing or damaged); enroll again",
-            directory.display()
-        ))
-    })?;
-    let (leaf, chain) = identity::certificate(directory)?.map_err(content)?;
+    if directory.is_dir() {
+        next::finish(&Directory::open(directory)?)?;
+    }
+    let record = enrolled(directory)?;
+    let (leaf, chain) = identity::certificate(directory, Set::Current)?.map_err(content)?;
     let path = record.key_path(directory);
     let key = identity::parse_key(&files::read_needed(&path)?, &path)?;
     let clock = FlooredClock::new(Arc::clone(&options.clock));
@@ -59,8 +58,22 @@ pub fn confirm(
         .floored_clock(clock.clone())
         .not_earlier_than(UnixTime::since_unix_epoch(Duration::from_secs(told)))
         .build()?;
-    let mut retries = Retries::new(options.retries, &clock, reporter);
-    retries.run(|| client.post("/v1/certificates/confirm").send()?.accepted())?;
+    ask_to_confirm(&client, &mut Retries::new(options.retries, &clock, reporter))?;
     reporter.step(&format!("{} confirmed the certificate", client.server()));
     Ok(record)
+}
+
+/// The record of a directory that holds a finished enrollment.
+pub(crate) fn enrolled(directory: &Path) -> Result<DeviceRecord, Error> {
+    identity::record(directory, Set::Current)?.ok_or_else(|| Error::LocalContent {
+        what: format!(
+            "{} holds no finished enrollment ({RECORD_FILE} is missing or damaged); enroll again",
+            directory.display()
+        ),
+    })
+}
+
+/// Confirms the certificate that the client shows.
+pub(crate) fn ask_to_confirm(client: &Client, retries: &mut Retries<'_>) -> Result<(), Error> {
+    retries.run(|| client.post("/v1/certificates/confirm").send()?.accepted()).map(|_| ())
 }

@@ -23,7 +23,8 @@ pub(crate) struct Request {
     /// Method and path.
     pub(crate) what: String,
     pub(crate) body: Vec<u8>,
-    pub(crate) has_client_certificate: bool,
+    /// The client's certificate, if it showed one.
+    pub(crate) shown: Option<Vec<u8>>,
 }
 
 /// What to do about it.
@@ -134,7 +135,8 @@ fn serve(
     while let Some(mut request) = read_request(&mut tls, &mut |bytes| {
         heard.lock()[place].extend_from_slice(bytes);
     }) {
-        request.has_client_certificate = tls.conn.peer_certificates().is_some();
+        let shown = tls.conn.peer_certificates().and_then(|chain| chain.first());
+        request.shown = shown.map(|leaf| leaf.to_vec());
         let Answer::Reply(status, headers, body) = handler(&request) else {
             return;
         };
@@ -172,5 +174,5 @@ fn parse(bytes: &[u8]) -> Option<Request> {
         .unwrap_or(0);
     let body = bytes.get(end..end + length)?.to_vec();
     let what = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
-    Some(Request { what, body, has_client_certificate: false })
+    Some(Request { what, body, shown: None })
 }

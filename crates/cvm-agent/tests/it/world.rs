@@ -118,7 +118,7 @@ fn route(pki: &Pki, request: &Request) -> Answer {
             let certificate = pki.device(asked["csr"].as_str().unwrap());
             Answer::json(201, vended(pki, &certificate).to_string())
         }
-        "POST /v1/certificates/confirm" if request.has_client_certificate => {
+        "POST /v1/certificates/confirm" if request.shown.is_some() => {
             Answer::json(204, String::new())
         }
         _ => problem(401, "certificate-required", ""),

@@ -1,15 +1,15 @@
 //! `/v1/certificates`: listing and showing certificates.
 
-use cvm_core::certificate::{CertificateRecord, CertificateState};
+use cvm_core::certificate::{CertificateRecord, CertificateState, Reason};
 use cvm_core::id::{CertificateId, hex};
-use cvm_wire::operator::Certificate;
+use cvm_wire::operator::{Certificate, Revocation};
 use http::StatusCode;
 
-use super::query;
+use super::{parsed, query};
 use crate::answer::Answer;
 use crate::api::{Api, Call};
-use crate::pem;
 use crate::problem::Refused;
+use crate::{json, pem};
 
 /// `GET /v1/certificates`.
 pub(crate) async fn list(api: &Api, call: &Call) -> Result<Answer, Refused> {
@@ -24,6 +24,18 @@ pub(crate) async fn show(api: &Api, call: &Call) -> Result<Answer, Refused> {
     let unknown = || Refused::not_found("there is no certificate with this id");
     let id: CertificateId = call.variable.parse().map_err(|_| unknown())?;
     let shown = api.provisioning().certificate_show(&id).await?.ok_or_else(unknown)?;
+    Answer::json(StatusCode::OK, &wire_certificate(&shown.record, shown.state))
+}
+
+/// `POST /v1/certificates/{certificateId}:revoke`.
+pub(crate) async fn revoke(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let operator = call.principal.operator()?;
+    let unknown = || Refused::not_found("there is no certificate with this id");
+    let id: CertificateId = call.variable.parse().map_err(|_| unknown())?;
+    let Revocation { reason } = json::parse_or_default(&call.body)?;
+    let reason: Option<Reason> = reason.map(|text| parsed("reason", &text)).transpose()?;
+    let reason = reason.unwrap_or(Reason::Unspecified);
+    let shown = api.provisioning().certificate_revoke(&id, reason, &operator.id).await?;
     Answer::json(StatusCode::OK, &wire_certificate(&shown.record, shown.state))
 }
 

@@ -1,17 +1,19 @@
 //! `/v1/devices`: registering, listing and showing devices.
 
 use cvm_core::certificate::CertificateState;
-use cvm_core::device::{Device, Road};
+use cvm_core::device::{Device, Fate, Road};
 use cvm_core::id::SerialNumber;
-use cvm_core::provisioning::{self, DeviceShown, NewToken};
-use cvm_core::time::Timestamp;
+use cvm_core::operator::Permission;
+use cvm_core::provisioning::{self, DeviceShown, GiveToken, NewToken, ThingFate, Whom};
 use cvm_core::token::Token;
 use cvm_wire::SecretText;
-use cvm_wire::operator::{CertificateBrief, Device as WireDevice, NewDevice};
+use cvm_wire::operator::{
+    CertificateBrief, Device as WireDevice, NewDevice, NewToken as WireNewToken,
+};
 use http::{HeaderMap, StatusCode};
 use zeroize::Zeroizing;
 
-use super::query;
+use super::{parsed, query};
 use crate::answer::Answer;
 use crate::api::{Api, Call};
 use crate::json;
@@ -24,11 +26,10 @@ const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 255;
 pub(crate) async fn register(api: &Api, call: &Call) -> Result<Answer, Refused> {
     let operator = call.principal.operator()?;
     let new = new_device(json::parse(&call.body)?, &call.fields)?;
-    let registered = api.provisioning().device_register(new, operator).await?;
+    let registered = api.provisioning().device_register(new, &operator.id).await?;
     let status = if registered.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let mut wire = wire_device(&registered.device, live_briefs(&registered.device));
-    wire.token =
-        registered.token.map(|token| SecretText::new(Zeroizing::new(token.expose().to_owned())));
+    wire.token = shown_once(registered.token);
     Answer::json(status, &wire)
 }
 
@@ -45,15 +46,72 @@ pub(crate) async fn list(api: &Api, call: &Call) -> Result<Answer, Refused> {
 
 /// `GET /v1/devices/{serialNumber}`.
 pub(crate) async fn show(api: &Api, call: &Call) -> Result<Answer, Refused> {
-    let unknown = || Refused::not_found("there is no device with this serial number");
-    let serial: SerialNumber = call.variable.parse().map_err(|_| unknown())?;
-    let shown = api.provisioning().device_show(&serial).await?;
+    let shown = api.provisioning().device_show(&serial_of(call)?).await?;
     let DeviceShown { device, certificates } = shown.ok_or_else(unknown)?;
     let briefs = certificates.iter().map(|shown| CertificateBrief {
         certificate_id: shown.record.id.to_string(),
         state: shown.state.as_str().to_owned(),
     });
     Answer::json(StatusCode::OK, &wire_device(&device, briefs.collect()))
+}
+
+/// `POST /v1/devices/{serialNumber}:disable`.
+pub(crate) async fn disable(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let operator = call.principal.operator()?;
+    let serial = serial_of(call)?;
+    api.provisioning().device_disable(&serial, &operator.id).await?;
+    show(api, call).await
+}
+
+/// `POST /v1/devices/{serialNumber}:enable`.
+pub(crate) async fn enable(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let operator = call.principal.operator()?;
+    let serial = serial_of(call)?;
+    api.provisioning().device_enable(&serial, &operator.id).await?;
+    show(api, call).await
+}
+
+/// `DELETE /v1/devices/{serialNumber}?keepThing=`.
+pub(crate) async fn delete(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let operator = call.principal.operator()?;
+    let serial = serial_of(call)?;
+    let [keep] = query::parameters(call.query.as_deref(), ["keepThing"])?;
+    let thing = match keep.as_deref() {
+        None | Some("false") => ThingFate::Remove,
+        Some("true") => ThingFate::Keep,
+        Some(_) => return Err(Refused::invalid("keepThing is true or false")),
+    };
+    api.provisioning().device_delete(&serial, thing, &operator.id).await?;
+    show(api, call).await
+}
+
+/// `POST /v1/devices/{serialNumber}:new-token`.
+pub(crate) async fn new_token(api: &Api, call: &Call) -> Result<Answer, Refused> {
+    let operator = call.principal.operator()?;
+    let serial = serial_of(call)?;
+    let WireNewToken { token, token_expires, revoke } = json::parse_or_default(&call.body)?;
+    let give = GiveToken {
+        token: source_of(token, &call.fields)?,
+        expires: token_expires.map(|text| parsed("tokenExpires", &text)).transpose()?,
+        fate: if revoke { Fate::Revoke } else { Fate::Keep },
+        whom: if operator.role.may(Permission::TokenRenew) { Whom::Any } else { Whom::Unissued },
+    };
+    let given = api.provisioning().device_new_token(&serial, give, &operator.id).await?;
+    let mut wire = wire_device(&given.device, live_briefs(&given.device));
+    wire.token = shown_once(given.token);
+    Answer::json(StatusCode::OK, &wire)
+}
+
+fn shown_once(token: Option<Token>) -> Option<SecretText> {
+    token.map(|token| SecretText::new(Zeroizing::new(token.expose().to_owned())))
+}
+
+fn unknown() -> Refused {
+    Refused::not_found("there is no device with this serial number")
+}
+
+fn serial_of(call: &Call) -> Result<SerialNumber, Refused> {
+    call.variable.parse().map_err(|_| unknown())
 }
 
 fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDevice, Refused> {
@@ -66,31 +124,24 @@ fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDe
         profile,
         attributes,
         roads,
+        again,
     } = wire;
     if roads.is_some_and(|roads| roads != ["vend"]) {
         return Err(Refused::invalid("roads: this version has [\"vend\"] only"));
     }
     Ok(provisioning::NewDevice {
-        serial_number: parsed("serialNumber", Some(serial_number))?
-            .ok_or_else(|| Refused::invalid("serialNumber is missing"))?,
-        token: new_token(token, fields)?,
-        token_expires: parsed::<Timestamp>("tokenExpires", token_expires)?,
-        thing_name: parsed("thingName", thing_name)?,
-        policy: parsed("policy", policy)?,
-        profile: parsed("profile", profile)?,
+        serial_number: parsed("serialNumber", &serial_number)?,
+        token: source_of(token, fields)?,
+        token_expires: token_expires.map(|text| parsed("tokenExpires", &text)).transpose()?,
+        thing_name: thing_name.map(|text| parsed("thingName", &text)).transpose()?,
+        policy: policy.map(|text| parsed("policy", &text)).transpose()?,
+        profile: profile.map(|text| parsed("profile", &text)).transpose()?,
         attributes,
+        again,
     })
 }
 
-fn parsed<T>(field: &str, text: Option<String>) -> Result<Option<T>, Refused>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    let value = text.map(|text| text.parse()).transpose();
-    value.map_err(|error| Refused::invalid(format!("{field}: {error}")))
-}
-
-fn new_token(brought: Option<SecretText>, fields: &HeaderMap) -> Result<NewToken, Refused> {
+fn source_of(brought: Option<SecretText>, fields: &HeaderMap) -> Result<NewToken, Refused> {
     let key = idempotency_key(fields)?;
     match (brought, key) {
         (Some(token), _) => Token::brought(token.into_inner())

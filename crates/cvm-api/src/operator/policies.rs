@@ -1,7 +1,6 @@
 //! `/v1/policies`: what devices may do, as AWS IoT policy documents.
 
 use cvm_core::id::Name;
-use cvm_core::operator::Actor;
 use cvm_core::policy::{self, document_parse};
 use cvm_wire::operator::Policy;
 use http::StatusCode;
@@ -30,7 +29,7 @@ pub(crate) async fn show(api: &Api, call: &Call) -> Result<Answer, Refused> {
 
 /// `PUT /v1/policies/{name}`: the body is the document itself.
 pub(crate) async fn put(api: &Api, call: &Call) -> Result<Answer, Refused> {
-    let actor = Actor::Operator(call.principal.operator()?.to_owned());
+    let actor = call.principal.operator()?.actor();
     let invalid = |error: &dyn std::fmt::Display| Refused::invalid(error.to_string());
     let name: Name = call.variable.parse().map_err(|error| invalid(&error))?;
     // A doubled key is read in one way by us and in another by somebody else.

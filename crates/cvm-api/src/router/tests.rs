@@ -36,11 +36,12 @@ const NOT_FOUND: Found = Err((Slug::NotFound, None));
 
 #[test]
 fn every_route_is_found_where_it_is_and_404_where_it_is_not() {
-    for route in &ROUTES {
-        let path = route.path.split('{').next().unwrap().to_owned();
-        let path = if path.ends_with('/') { path + "x" } else { path };
+    for route in ROUTES {
+        let (before, behind) = route.path.split_once('{').unwrap_or((route.path, ""));
+        let (variable, behind) =
+            behind.split_once('}').map_or(("", ""), |(_, behind)| ("x", behind));
+        let path = format!("{before}{variable}{behind}");
         for scope in [DEVICE, OPERATOR, BOTH] {
-            let variable = if route.path.ends_with('}') { "x" } else { "" };
             let here = Ok((route.endpoint, variable.to_owned()));
             let expected = if scope.has(route) { here } else { NOT_FOUND };
             assert_eq!(found(scope, route.verb.as_str(), &path), expected, "{scope:?} {route:?}");
@@ -57,10 +58,25 @@ fn a_serial_number_is_decoded_after_its_action_was_split_off() {
     assert_eq!(show("a+b%2B"), shown("a+b+"));
     assert_eq!(show("%C3%A9"), shown("é"));
     for nothing in
-        ["", "a/b", "SN-1:disable", "a%3Ab:disable", "a:", "%", "%4", "%zz", "%FF", "%+1"]
+        ["", "a/b", "SN-1:nothing", "a%3Ab:nothing", "a:", ":", "%", "%4", "%zz", "%FF", "%+1"]
     {
         assert_eq!(show(nothing), NOT_FOUND, "{nothing}");
     }
+}
+
+#[test]
+fn an_action_is_what_follows_the_last_colon_that_is_not_encoded() {
+    let act = |path: &str| found(OPERATOR, "POST", &format!("/v1/admin-tokens/{path}"));
+    let revoked = |id: &str| Ok((Endpoint::AdminTokenRevoke, id.to_owned()));
+    assert_eq!(act("a:revoke"), revoked("a"));
+    assert_eq!(act("a%3Arevoke:revoke"), revoked("a:revoke"));
+    assert_eq!(act("a%2Fb:revoke"), revoked("a/b"));
+    assert_eq!(act("a:b:revoke"), revoked("a:b"));
+    for nothing in ["a", "a%3Arevoke", ":revoke", "a:revoke:", "a:revoke:b", "a:Revoke", "a:re"] {
+        assert_eq!(act(nothing), NOT_FOUND, "{nothing}");
+    }
+    assert_eq!(act("a:revoke%64"), NOT_FOUND);
+    assert_eq!(found(DEVICE, "POST", "/v1/admin-tokens/a:revoke"), NOT_FOUND);
 }
 
 #[test]
@@ -87,6 +103,8 @@ fn another_method_is_405_with_the_methods_there_are() {
         (BOTH, "PATCH", "/v1/certificates", "POST, GET, HEAD"),
         (BOTH, "GET", "/v1/certificates/confirm", "POST"),
         (OPERATOR, "OPTIONS", "/healthz", "GET, HEAD"),
+        (OPERATOR, "GET", "/v1/admin-tokens/a:revoke", "POST"),
+        (OPERATOR, "DELETE", "/v1/admin-tokens/a:revoke", "POST"),
         (DEVICE, "BREW", "/healthz", "GET, HEAD"),
     ] {
         let expected = Err((Slug::MethodNotAllowed, Some(allow.to_owned())));
@@ -127,10 +145,10 @@ mod document {
     #[test]
     fn an_operation_says_who_may_and_on_which_listener() {
         let document = document();
-        for route in &ROUTES {
+        for route in ROUTES {
             let operation = &document["paths"][route.path][route.verb.as_str().to_lowercase()];
             let (scheme, is_counted) = match route.who {
-                Who::AnOperator => (Some("adminToken"), false),
+                Who::Operator(_) => (Some("adminToken"), false),
                 Who::Anyone => (None, false),
                 Who::HolderOfCertificate => (Some("deviceCertificate"), true),
                 Who::HolderOfToken => (None, true),
@@ -147,6 +165,24 @@ mod document {
             };
             assert_eq!(operation["tags"][0], tag, "{route:?}");
             assert_eq!(operation.get("requestBody").is_some(), route.endpoint.takes_json());
+        }
+    }
+
+    #[test]
+    fn an_operators_operation_names_the_roles_that_may_and_refuses_the_others() {
+        let document = document();
+        for route in ROUTES {
+            let operation = &document["paths"][route.path][route.verb.as_str().to_lowercase()];
+            let Who::Operator(permission) = route.who else { continue };
+            let roles: Vec<_> = permission.roles().iter().map(|role| role.as_str()).collect();
+            let description = operation["description"].as_str().unwrap();
+            let named = description.strip_prefix("Roles: ").unwrap();
+            let named = named.split(['.', ';']).next().unwrap();
+            assert_eq!(named, roles.join(", "), "{route:?}");
+            for (status, response) in [("401", "Unauthenticated"), ("403", "RoleRequired")] {
+                let expected = format!("#/components/responses/{response}");
+                assert_eq!(operation["responses"][status]["$ref"], expected, "{route:?}");
+            }
         }
     }
 

@@ -6,8 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cvm_api::Limits;
 use cvm_core::id::TokenMac;
+use cvm_core::journal::Event;
 use cvm_core::operator::AdminToken;
-use cvm_core::ports::{Attempts as _, Operators, Ports, StoreError};
+use cvm_core::page::{Page, PageRequest};
+use cvm_core::ports::{Attempts as _, CredentialError, Operators, Ports, StoreError};
+use cvm_core::time::Timestamp;
 use http::Request;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -27,8 +30,29 @@ struct Gated {
 
 #[async_trait]
 impl Operators for Gated {
-    async fn admin_token_add(&self, token: AdminToken) -> Result<(), StoreError> {
-        self.operators.admin_token_add(token).await
+    async fn admin_token_add(
+        &self,
+        token: AdminToken,
+        event: Event,
+    ) -> Result<(), CredentialError> {
+        self.operators.admin_token_add(token, event).await
+    }
+
+    async fn admin_token_show(&self, id: &str) -> Result<Option<AdminToken>, StoreError> {
+        self.operators.admin_token_show(id).await
+    }
+
+    async fn admin_token_page(&self, page: &PageRequest) -> Result<Page<AdminToken>, StoreError> {
+        self.operators.admin_token_page(page).await
+    }
+
+    async fn admin_token_revoke(
+        &self,
+        id: &str,
+        at: Timestamp,
+        event: Event,
+    ) -> Result<(), CredentialError> {
+        self.operators.admin_token_revoke(id, at, event).await
     }
 
     async fn admin_token_find(&self, mac: &TokenMac) -> Result<Option<AdminToken>, StoreError> {

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use cvm_api::{Api, Peer, Settings, Side};
 use cvm_core::id::CertificateId;
 use cvm_core::limit::Rate;
-use cvm_core::operator::{AdminToken, Role};
+use cvm_core::operator::{Actor, AdminToken, Role};
 use cvm_core::ports::Ports;
 use cvm_core::profile::{Profile, Profiles};
-use cvm_core::provisioning::Provisioning;
+use cvm_core::provisioning::{Provisioning, admin_token_created_event};
 
 use cvm_core::testing::{TestClock, TestIssuer, default_policy_put, test_ports};
 use cvm_core::time::{Span, Timestamp};
@@ -107,8 +107,11 @@ pub(crate) async fn provisioning(ports: &Ports) -> Arc<Provisioning> {
         role: Role::Owner,
         mac: ports.secrets.admin_token_mac(&token),
         created_at: NOW,
+        expires_at: None,
+        revoked_at: None,
     };
-    ports.operators.admin_token_add(admin).await.unwrap();
+    let event = admin_token_created_event(&admin, Actor::Server);
+    ports.operators.admin_token_add(admin, event).await.unwrap();
     let budget = Rate { count: 10, per: Span(3_600) };
     Arc::new(Provisioning::new(ports.clone(), profiles(), budget))
 }
@@ -149,9 +152,14 @@ impl World {
     }
 
     pub(crate) async fn operator(&self, method: &str, path: &str, body: &str) -> Reply {
+        self.bearer(ADMIN_TOKEN, method, path, body).await
+    }
+
+    /// Asks as the operator whose token this is.
+    pub(crate) async fn bearer(&self, token: &str, method: &str, path: &str, body: &str) -> Reply {
         let mut request = request(method, path, body);
-        let token = format!("Bearer {ADMIN_TOKEN}").parse().unwrap();
-        request.headers_mut().insert("authorization", token);
+        let value = format!("Bearer {token}").parse().unwrap();
+        request.headers_mut().insert("authorization", value);
         self.ask(Side::Operator, request).await
     }
 

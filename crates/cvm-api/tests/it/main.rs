@@ -8,11 +8,13 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod admin_tokens;
 mod connections;
 mod drain;
 mod edge;
 mod failures;
 mod harness;
+mod observer;
 mod openapi;
 mod operators;
 mod refusals;

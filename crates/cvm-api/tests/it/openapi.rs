@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use cvm_wire::SecretText;
 use cvm_wire::device::{Endpoints, VendRequest, Vended};
 use cvm_wire::operator::{
-    Attempt, AttemptList, Certificate, CertificateBrief, Device, JournalRow, List, NewDevice,
-    Policy, Step, UnknownSerialNumbers,
+    AdminToken, Attempt, AttemptList, Certificate, CertificateBrief, Device, JournalRow, List,
+    NewAdminToken, NewDevice, Policy, Step, UnknownSerialNumbers,
 };
 use cvm_wire::problem::Problem;
 use serde::Serialize;
@@ -47,10 +47,14 @@ fn is_like(pattern: &str, path: &str) -> bool {
     let (wanted, given): (Vec<_>, Vec<_>) =
         (pattern.split('/').collect(), path.split('/').collect());
     wanted.len() == given.len()
-        && wanted
-            .iter()
-            .zip(&given)
-            .all(|(wanted, given)| wanted.starts_with('{') || wanted == given)
+        && wanted.iter().zip(&given).all(|(wanted, given)| match wanted.strip_prefix('{') {
+            Some(variable) => action_of(variable) == action_of(given),
+            None => wanted == given,
+        })
+}
+
+fn action_of(segment: &str) -> Option<&str> {
+    segment.rsplit_once(':').map(|(_, action)| action)
 }
 
 fn resolved(value: &'static Value) -> &'static Value {
@@ -124,6 +128,23 @@ fn certificate(maybe: Option<String>) -> Certificate {
         reason: maybe,
         certificate: t(),
     }
+}
+
+fn admin_token(maybe: Option<String>) -> AdminToken {
+    AdminToken {
+        id: t(),
+        name: t(),
+        role: t(),
+        state: t(),
+        created_at: t(),
+        token: maybe.as_ref().map(|_| secret()),
+        expires: maybe.clone(),
+        revoked_at: maybe,
+    }
+}
+
+fn new_admin_token(expires: Option<String>) -> NewAdminToken {
+    NewAdminToken { name: t(), role: t(), expires }
 }
 
 fn attempt() -> Attempt {
@@ -217,6 +238,8 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
     let same = |value: BTreeSet<String>| (value.clone(), value);
     let two = |name, (full, least)| (name, full, least);
     vec![
+        two("AdminToken", (names(&admin_token(full.clone())), names(&admin_token(None)))),
+        two("AdminTokenList", same(names(&list(admin_token(None))))),
         two("Attempt", same(names(&attempt()))),
         two("AttemptList", (names(&attempts(true)), names(&attempts(false)))),
         two("Certificate", (names(&certificate(full.clone())), names(&certificate(None)))),
@@ -227,6 +250,10 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
         two("Endpoints", (names(&endpoints), names(&Endpoints::default()))),
         two("JournalRow", (names(&row(full.clone())), names(&row(None)))),
         two("JournalRowList", same(names(&list(row(None))))),
+        two(
+            "NewAdminToken",
+            (names(&new_admin_token(full.clone())), names(&new_admin_token(None))),
+        ),
         two("NewDevice", (names(&new_device(full.clone())), names(&new_device(None)))),
         two("Policy", same(names(&policy()))),
         two("PolicyList", same(names(&list(policy())))),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{ADMIN_TOKEN, NOW, TOKEN, World, request};
 
 /// Every route that needs an operator.
-const GUARDED: [(&str, &str); 10] = [
+const GUARDED: [(&str, &str); 13] = [
     ("POST", "/v1/devices"),
     ("GET", "/v1/devices"),
     ("GET", "/v1/devices/SN-1"),
@@ -20,6 +20,9 @@ const GUARDED: [(&str, &str); 10] = [
     ("PUT", "/v1/policies/cvm-default"),
     ("GET", "/v1/attempts"),
     ("GET", "/v1/journal"),
+    ("POST", "/v1/admin-tokens"),
+    ("GET", "/v1/admin-tokens"),
+    ("POST", "/v1/admin-tokens/op-1:revoke"),
 ];
 
 #[tokio::test]
@@ -177,7 +180,8 @@ async fn lists_go_on_from_their_cursor_to_the_end() {
         ("/v1/devices", "serialNumber", 5),
         ("/v1/certificates", "certificateId", 5),
         ("/v1/policies", "name", 1),
-        ("/v1/journal", "number", 11),
+        ("/v1/journal", "number", 12),
+        ("/v1/admin-tokens", "id", 1),
     ] {
         let mut keys = Vec::new();
         let mut next = format!("{path}?limit=2");
@@ -263,9 +267,11 @@ async fn the_journal_tells_who_did_what() {
     world.register("SN-1", json!({})).await;
     let vended = world.vend("SN-1", TOKEN, &test_csr("k")).await.json();
     let rows = world.operator("GET", "/v1/journal", "").await.json();
-    assert_eq!(rows["items"][1]["kind"], "device-registered");
-    assert_eq!(rows["items"][1]["actor"], "operator op-1");
-    assert_eq!(rows["items"][2]["kind"], "certificate-issued");
-    assert_eq!(rows["items"][2]["certificateId"], vended["certificateId"]);
-    assert_eq!(rows["items"][2]["attempt"], vended["attempt"]);
+    assert_eq!(rows["items"][1]["kind"], "admin-token-created");
+    assert_eq!(rows["items"][1]["actor"], "server");
+    assert_eq!(rows["items"][2]["kind"], "device-registered");
+    assert_eq!(rows["items"][2]["actor"], "operator op-1");
+    assert_eq!(rows["items"][3]["kind"], "certificate-issued");
+    assert_eq!(rows["items"][3]["certificateId"], vended["certificateId"]);
+    assert_eq!(rows["items"][3]["attempt"], vended["attempt"]);
 }

@@ -20,7 +20,7 @@ pub(crate) async fn change(
     let serial = serial.parse().unwrap();
     let mut device = world.store.device_find(&serial).await.unwrap().unwrap();
     alter(&mut device);
-    let change = Change { device, certificates, key: None, thing: None, events: Vec::new() };
+    let change = Change::new(device, certificates, Vec::new());
     world.store.device_commit(change).await.unwrap();
 }
 

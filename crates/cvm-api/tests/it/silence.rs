@@ -42,7 +42,11 @@ async fn kinds_of_no() -> (World, Calls, Vec<(&'static str, String)>) {
     let id: CertificateId = vended["certificateId"].as_str().unwrap().parse().unwrap();
     assert_eq!(world.confirm(Some(id)).await.status, 204);
     let burn = |device: &mut cvm_core::device::Device| {
-        device.tokens[0].state = TokenState::BurntByOperator;
+        device.tokens[0].state = TokenState::BurntByOperator(cvm_core::device::Burning {
+            by: String::from("tok"),
+            word: cvm_core::device::Word::NewToken,
+            at: cvm_core::time::Timestamp(0),
+        });
     };
     change(&world, "taken-back", Vec::new(), burn).await;
     change(&world, "disabled", Vec::new(), |device| device.disabled = true).await;

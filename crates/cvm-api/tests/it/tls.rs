@@ -188,13 +188,7 @@ async fn an_identity_survives_resumption_and_is_looked_up_again() {
         use cvm_core::ports::Store as _;
         let mut device = server.store.device_find(&serial).await.unwrap().unwrap();
         device.disabled = true;
-        let change = cvm_core::ports::Change {
-            device,
-            certificates: Vec::new(),
-            key: None,
-            thing: None,
-            events: Vec::new(),
-        };
+        let change = cvm_core::ports::Change::new(device, Vec::new(), Vec::new());
         server.store.device_commit(change).await.unwrap();
         let stream = tls(server.device_addr(), config.clone()).await.unwrap();
         assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::certificate::IssuerId;
 use crate::id::{CertificateId, KeyIdentity, SerialNumber, ThingName};
 use crate::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey, UncheckedCsr};
+use crate::ports::RevokedEntry;
 use crate::time::Timestamp;
 
 /// Reads certificate requests and signs certificates.
@@ -38,6 +39,20 @@ pub trait Issuer: Send + Sync {
     /// [`IssuerError::Unavailable`] where the signing key cannot be used now;
     /// [`IssuerError::Bug`] where the certificate would break a rule: it is not signed.
     async fn leaf_sign(&self, template: LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError>;
+
+    /// Signs a CRL with the key of the CA that it names, after it passed every lint. What is
+    /// revoked may come in any order. Long lists are signed off the async threads.
+    ///
+    /// # Errors
+    /// As [`Self::leaf_sign`]; [`IssuerError::Bug`] also for a CA that is not ours.
+    async fn crl_sign(&self, template: CrlTemplate) -> Result<Vec<u8>, IssuerError>;
+
+    /// Where the CRL of a shard is found, as the leaves of that shard say; `None` for a CA that is
+    /// not ours.
+    fn crl_url(&self, issuer: &IssuerId, shard: u8) -> Option<String>;
+
+    /// The certificate of a CA that signs devices, DER; `None` for a CA that is not ours.
+    fn ca_certificate(&self, issuer: &IssuerId) -> Option<Arc<[u8]>>;
 
     /// Whether `key` is one of the server's own, which no device may use.
     fn owns_key(&self, key: &KeyIdentity) -> bool;
@@ -84,6 +99,23 @@ pub struct SignedLeaf {
     pub der: Vec<u8>,
 }
 
+/// The contents of a CRL.
+#[derive(Clone, Debug)]
+pub struct CrlTemplate {
+    /// The CA that signs it.
+    pub issuer: IssuerId,
+    /// The shard that it is of.
+    pub shard: u8,
+    /// Its number, which rises within the shard.
+    pub number: u64,
+    /// When it is signed.
+    pub this_update: Timestamp,
+    /// When the next one will have been.
+    pub next_update: Timestamp,
+    /// Who is revoked.
+    pub entries: Vec<RevokedEntry>,
+}
+
 /// What goes with a leaf.
 #[derive(Clone, Debug)]
 pub struct Chain {
@@ -93,11 +125,11 @@ pub struct Chain {
     pub root: String,
 }
 
-/// Why a certificate was not signed.
+/// Why a certificate or a CRL was not signed.
 #[derive(Debug, Error)]
 pub enum IssuerError {
-    /// The certificate would have broken a rule; ours to mend.
-    #[error("the certificate was not signed: {0}")]
+    /// It would have broken a rule; ours to mend.
+    #[error("not signed: {0}")]
     Bug(String),
     /// The signing key cannot be used now.
     #[error("the signer is unavailable: {0}")]

@@ -13,7 +13,6 @@ use crate::certificate::CertificateRecord;
 use crate::device::{Device, Moved};
 use crate::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, ThingName, TokenMac};
 use crate::journal::{Event, JournalRow};
-use crate::operator::AdminToken;
 use crate::page::{Page, PageRequest};
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -52,6 +51,10 @@ pub trait Store: Send + Sync {
     /// Raises the latest time that was recorded to `now` where it is earlier, and returns what it
     /// was before; `None` the first time.
     async fn mark_raise(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Sets the latest time that was recorded to `now`, forward or back, in one commit with its
+    /// journal row.
+    async fn mark_set(&self, now: Timestamp, event: Event) -> Result<(), StoreError>;
 
     /// The latest time that was recorded.
     async fn mark_find(&self) -> Result<Option<Timestamp>, StoreError>;
@@ -258,16 +261,6 @@ pub trait Policies: Send + Sync {
 
     /// Policies in order of their name.
     async fn policy_page(&self, page: &PageRequest) -> Result<Page<Policy>, StoreError>;
-}
-
-/// Operators' credentials.
-#[async_trait]
-pub trait Operators: Send + Sync {
-    /// Adds a credential.
-    async fn admin_token_add(&self, token: AdminToken) -> Result<(), StoreError>;
-
-    /// The credential with this keyed hash.
-    async fn admin_token_find(&self, mac: &TokenMac) -> Result<Option<AdminToken>, StoreError>;
 }
 
 /// The journal, for what changes no device, and for reading it.

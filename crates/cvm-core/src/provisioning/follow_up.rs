@@ -90,9 +90,14 @@ impl Provisioning {
         for event in events {
             followed.alarms_asked += usize::from(event.class == EventClass::Alarm);
             let Some(event) = self.muted(event) else { continue };
-            followed.alarms_raised += usize::from(event.class == EventClass::Alarm);
+            let alarm = (event.class == EventClass::Alarm).then(|| event.clone());
             if let Err(error) = ports.journal.event_record(event).await {
                 followed.failures.push(chain_of(&error));
+            }
+            // Without its row too: a full disk must not silence an alarm.
+            if let Some(alarm) = alarm {
+                followed.alarms_raised += 1;
+                ports.alarms.alarm_raise(&alarm);
             }
         }
         followed

@@ -140,6 +140,11 @@ impl Store for Recorded<dyn Store> {
         self.0.mark_raise(now).await
     }
 
+    async fn mark_set(&self, now: Timestamp, event: Event) -> Result<(), StoreError> {
+        self.1.note("mark_set");
+        self.0.mark_set(now, event).await
+    }
+
     async fn mark_find(&self) -> Result<Option<Timestamp>, StoreError> {
         self.1.note("mark_find");
         self.0.mark_find().await

@@ -1,8 +1,11 @@
-//! Every route and who may use it. `cargo xtask tidy` compares the list with the `OpenAPI` document:
-//! a route without a line here is a finding.
+//! Every route and who may use it, role by role. The list is held to the `OpenAPI` document twice:
+//! by the test here, and by `cargo xtask tidy`, which looks for the literals.
 
-use cvm_e2e::{Environment, Response};
-use serde_json::json;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cvm_e2e::{Environment, Response, wait_for};
+use serde_json::{Value, json};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,12 +18,21 @@ enum Who {
     Token,
     /// A device, by its certificate, on the device listener only.
     Certificate,
-    /// An operator, on the operator listener only.
-    Operator,
+    /// Operators with one of these roles, on the operator listener only.
+    Operators(&'static [&'static str]),
 }
 
-/// Every operation of the API.
-const OPERATIONS: [(&str, &str, Who); 17] = [
+const ROLES: [&str; 5] = ["viewer", "registrar", "operator", "security", "owner"];
+const READERS: Who = Who::Operators(&ROLES);
+const REGISTRARS: Who = Who::Operators(&["registrar", "operator", "owner"]);
+const OPERATORS: Who = Who::Operators(&["operator", "owner"]);
+const SECURITY: Who = Who::Operators(&["security", "owner"]);
+
+const NO_CERTIFICATE: &str =
+    "/v1/certificates/0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Every operation of the API, and a path of it at which nothing is harmed.
+const OPERATIONS: &[(&str, &str, Who)] = &[
     ("POST /v1/certificates", "/v1/certificates", Who::Token),
     ("POST /v1/certificates/confirm", "/v1/certificates/confirm", Who::Certificate),
     ("GET /v1/trust-bundle", "/v1/trust-bundle", Who::Anyone),
@@ -28,62 +40,146 @@ const OPERATIONS: [(&str, &str, Who); 17] = [
     ("GET /readyz", "/readyz", Who::Anyone),
     ("GET /problems/{slug}", "/problems/access-denied", Who::Anyone),
     ("GET /v1/openapi.json", "/v1/openapi.json", Who::AnyoneAtOperators),
-    ("POST /v1/devices", "/v1/devices", Who::Operator),
-    ("GET /v1/devices", "/v1/devices", Who::Operator),
-    ("GET /v1/devices/{serialNumber}", "/v1/devices/SN-1", Who::Operator),
-    ("GET /v1/certificates", "/v1/certificates", Who::Operator),
-    (
-        "GET /v1/certificates/{certificateId}",
-        "/v1/certificates/0000000000000000000000000000000000000000000000000000000000000000",
-        Who::Operator,
-    ),
-    ("GET /v1/policies", "/v1/policies", Who::Operator),
-    ("GET /v1/policies/{name}", "/v1/policies/cvm-default", Who::Operator),
-    ("PUT /v1/policies/{name}", "/v1/policies/other", Who::Operator),
-    ("GET /v1/attempts", "/v1/attempts?serialNumber=SN-1", Who::Operator),
-    ("GET /v1/journal", "/v1/journal", Who::Operator),
+    ("POST /v1/devices", "/v1/devices", REGISTRARS),
+    ("GET /v1/devices", "/v1/devices", READERS),
+    ("GET /v1/devices/{serialNumber}", "/v1/devices/SN-1", READERS),
+    ("GET /v1/certificates", "/v1/certificates", READERS),
+    ("GET /v1/certificates/{certificateId}", NO_CERTIFICATE, READERS),
+    ("GET /v1/policies", "/v1/policies", READERS),
+    ("GET /v1/policies/{name}", "/v1/policies/cvm-default", READERS),
+    ("PUT /v1/policies/{name}", "/v1/policies/other", OPERATORS),
+    ("GET /v1/attempts", "/v1/attempts?serialNumber=SN-1", READERS),
+    ("GET /v1/journal", "/v1/journal", SECURITY),
+    ("POST /v1/admin-tokens", "/v1/admin-tokens", SECURITY),
+    ("GET /v1/admin-tokens", "/v1/admin-tokens", SECURITY),
+    ("POST /v1/admin-tokens/{id}:revoke", "/v1/admin-tokens/none:revoke", SECURITY),
 ];
+
+/// Somebody who comes to the operator API.
+struct Caller {
+    name: &'static str,
+    /// The role of a token that is live.
+    role: Option<&'static str>,
+    token: Option<String>,
+}
+
+/// One with a live token of each role, and all who have none.
+fn callers(environment: &Environment) -> Vec<Caller> {
+    let make = |name: &str, role: &str, more: &[&str]| {
+        let create = ["admin", "token", "create", name, "--role", role, "--output", "json"];
+        let made = environment.succeed(&[&create[..], more].concat()).unwrap();
+        serde_json::from_str::<Value>(&made).unwrap()
+    };
+    let token = |made: &Value| Some(made["token"].as_str().unwrap().to_owned());
+    let mut callers: Vec<Caller> = ROLES
+        .into_iter()
+        .map(|role| Caller { name: role, role: Some(role), token: token(&make(role, role, &[])) })
+        .collect();
+    let expired = token(&make("expired", "owner", &["--expires", "1s"]));
+    wait_for("the token to expire", Duration::from_secs(10), || {
+        let answer = ask(environment, "GET", "/v1/policies", expired.as_deref(), None);
+        Ok((answer.status == 401).then_some(()))
+    })
+    .unwrap();
+    let revoked = make("revoked", "owner", &[]);
+    let id = revoked["id"].as_str().unwrap();
+    environment.succeed(&["admin", "token", "revoke", id]).unwrap();
+    let unknown = Some(String::from("cvm1-00000000000000000000000000AAAA"));
+    for (name, token) in [
+        ("no token", None),
+        ("a garbled token", Some(String::from("garbage"))),
+        ("an unknown token", unknown),
+        ("an expired token", expired),
+        ("a revoked token", token(&revoked)),
+    ] {
+        callers.push(Caller { name, role: None, token });
+    }
+    callers
+}
+
+fn ask(
+    environment: &Environment,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> Response {
+    let operators = environment.operator_client().unwrap();
+    let bearer = token.map(|token| format!("Authorization: Bearer {token}"));
+    let headers: Vec<&str> = bearer.iter().map(String::as_str).collect();
+    operators.request(method, path, &headers, body).unwrap()
+}
 
 #[test]
 fn every_route_lets_in_whom_it_should_and_nobody_else() {
     let environment = Environment::start(&[]).unwrap();
-    let devices = environment.device_client().unwrap();
-    let operators = environment.operator_client().unwrap();
-    let wrong = "Authorization: Bearer cvm1-00000000000000000000000000AAAA";
+    let served = environment.operator_client().unwrap();
+    let document = served.request("GET", "/v1/openapi.json", &[], None).unwrap().json().unwrap();
+    let listed: BTreeSet<String> =
+        OPERATIONS.iter().map(|(operation, _, _)| (*operation).to_owned()).collect();
+    assert_eq!(listed, operations(&document), "each operation has one line in OPERATIONS");
+
+    let callers = callers(&environment);
     for (operation, path, who) in OPERATIONS {
         let method = operation.split(' ').next().unwrap();
         let body = json!({"serialNumber": "SN-1", "token": "no token of this device"});
-        let body = (method != "GET" && who != Who::Certificate).then_some(&body);
-        let at_devices = devices.request(method, path, &[], body).unwrap();
-        let at_operators = operators.request(method, path, &[], body).unwrap();
-        let with_wrong_token = operators.request(method, path, &[wrong], body).unwrap();
-        let seen = (said(&at_devices), said(&at_operators), said(&with_wrong_token));
+        let body = (method != "GET" && *who != Who::Certificate).then_some(&body);
+        let devices = environment.device_client().unwrap();
+        let at_devices = said(&devices.request(method, path, &[], body).unwrap());
+        let at_operators = said(&ask(&environment, method, path, None, body));
         let not_found = (404, String::from("not-found"));
-        let unauthenticated = (401, String::from("unauthenticated"));
         match who {
             Who::Anyone => {
-                assert_eq!((seen.0.0, seen.1.0), (200, 200), "{operation}");
+                assert_eq!((at_devices.0, at_operators.0), (200, 200), "{operation}");
             }
             Who::AnyoneAtOperators => {
-                assert_eq!((seen.0, seen.1.0), (not_found, 200), "{operation}");
+                assert_eq!((at_devices, at_operators.0), (not_found, 200), "{operation}");
             }
             Who::Token => {
-                assert_eq!(seen.0, (403, String::from("access-denied")), "{operation}");
-                assert!([404, 405].contains(&seen.1.0), "{operation}: {:?}", seen.1);
+                assert_eq!(at_devices, (403, String::from("access-denied")), "{operation}");
+                assert!([404, 405].contains(&at_operators.0), "{operation}: {at_operators:?}");
             }
             Who::Certificate => {
-                assert_eq!(seen.0, (401, String::from("certificate-required")), "{operation}");
-                assert_eq!(seen.1, not_found, "{operation}");
+                assert_eq!(at_devices, (401, String::from("certificate-required")), "{operation}");
+                assert_eq!(at_operators, not_found, "{operation}");
             }
-            Who::Operator => {
-                assert!([404, 405].contains(&seen.0.0), "{operation}: {:?}", seen.0);
-                assert_eq!(seen.1, unauthenticated, "{operation}");
-                assert_eq!(seen.2, unauthenticated, "{operation}");
-                let right = environment.operate(method, path, body).unwrap();
-                assert_ne!(right.status, 401, "{operation}: {right:?}");
+            Who::Operators(roles) => {
+                assert!([404, 405].contains(&at_devices.0), "{operation}: {at_devices:?}");
+                for caller in &callers {
+                    let token = caller.token.as_deref();
+                    let answer = ask(&environment, method, path, token, body);
+                    check(operation, roles, caller, &answer);
+                }
             }
         }
     }
+}
+
+/// That who has one of `roles` is let in, and everybody else refused in the one way there is.
+fn check(operation: &str, roles: &[&str], caller: &Caller, answer: &Response) {
+    let what = format!("{operation} by {}: {answer:?}", caller.name);
+    match caller.role {
+        None => assert_eq!(said(answer), (401, String::from("unauthenticated")), "{what}"),
+        Some(role) if roles.contains(&role) => {
+            assert!(![401, 403].contains(&answer.status), "{what}");
+            assert!(answer.status < 500, "{what}");
+        }
+        Some(_) => {
+            assert_eq!(said(answer), (403, String::from("role-required")), "{what}");
+            assert!(answer.text("detail").contains(&roles.join(" or ")), "{what}");
+        }
+    }
+}
+
+/// The operations of the document, as `METHOD /path`.
+fn operations(document: &Value) -> BTreeSet<String> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, item)| {
+            let verbs = item.as_object().unwrap().keys();
+            verbs.map(move |verb| format!("{} {path}", verb.to_uppercase()))
+        })
+        .collect()
 }
 
 #[test]

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod admin_tokens;
 mod authorization;
 mod by_hand;
 mod commands;

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use cvm_e2e::{Environment, Key, test_python};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Checks each `[schema name, instance]` against the document's schemas.
 const JUDGE: &str = r##"
@@ -40,7 +40,11 @@ fn the_document_is_valid_and_so_are_the_answers() {
     let refused = environment.vend("SN-1", "not this device's token", "no CSR").unwrap();
     let get = |path: &str| environment.operate("GET", path, None).unwrap().json().unwrap();
     let first = |path: &str| get(path)["items"][0].clone();
+    let new = json!({"name": "ci", "role": "viewer"});
+    let made = environment.operate("POST", "/v1/admin-tokens", Some(&new)).unwrap();
     let cases: Vec<(&str, Value)> = vec![
+        ("AdminToken", made.json().unwrap()),
+        ("AdminToken", first("/v1/admin-tokens")),
         ("Vended", vended.json().unwrap()),
         ("Problem", refused.json().unwrap()),
         ("Device", get("/v1/devices/SN-1")),

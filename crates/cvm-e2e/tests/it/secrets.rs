@@ -105,6 +105,32 @@ impl Run {
         self.outputs.push_str(&String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Makes an admin token by the API and one by the command, and uses both.
+    fn hire(&mut self) {
+        let new = json!({"name": "by-api", "role": "security"});
+        let made = self.environment.operate("POST", "/v1/admin-tokens", Some(&new)).unwrap();
+        assert_eq!(made.status, 201, "{made:?}");
+        let by_api = made.text("token");
+        let create = ["admin", "token", "create", "by-command", "--role", "viewer"];
+        let (code, stdout, stderr) =
+            self.environment.run(&[&create[..], &["--out", "hired"]].concat()).unwrap();
+        assert_eq!(code, 0, "{stderr}");
+        self.outputs.push_str(&stdout);
+        self.outputs.push_str(&stderr);
+        let file = self.environment.scratch().join("hired");
+        let by_command = std::fs::read_to_string(file).unwrap().trim().to_owned();
+        let operators = self.environment.operator_client().unwrap();
+        for token in [&by_api, &by_command] {
+            let bearer = format!("Authorization: Bearer {token}");
+            for path in ["/v1/devices", "/v1/journal", "/v1/admin-tokens"] {
+                self.answers.push(operators.request("GET", path, &[&bearer], None).unwrap());
+            }
+            let path = format!("/v1/admin-tokens/{token}:revoke");
+            self.answers.push(operators.request("POST", &path, &[&bearer], None).unwrap());
+        }
+        self.secrets.extend([by_api, by_command]);
+    }
+
     /// Vends with a key of the device's and with one that the server makes, and confirms.
     fn vend(&mut self, token: &str) {
         let key = Key::new().unwrap();
@@ -157,7 +183,8 @@ impl Run {
 
     /// Looks at everything as an operator.
     fn look(&mut self) {
-        let commands: [&[&str]; 6] = [
+        let commands: [&[&str]; 7] = [
+            &["admin", "token", "list", "--output", "json"],
             &["device", "list"],
             &["device", "show", "SN-1", "--output", "json"],
             &["explain", "SN-1"],
@@ -170,7 +197,9 @@ impl Run {
             self.outputs.push_str(&stdout);
             self.outputs.push_str(&stderr);
         }
-        for path in ["/v1/journal", "/v1/devices", "/v1/attempts?serialNumber=SN-1"] {
+        for path in
+            ["/v1/journal", "/v1/devices", "/v1/attempts?serialNumber=SN-1", "/v1/admin-tokens"]
+        {
             self.answers.push(self.environment.operate("GET", path, None).unwrap());
         }
     }
@@ -201,6 +230,7 @@ fn no_secret_of_a_whole_run_is_found_anywhere() {
     let token = run.environment.device_add("SN-1").unwrap();
     run.secrets.push(token.clone());
     run.add_by_command();
+    run.hire();
     run.vend(&token);
     run.misplace(&token);
     run.look();

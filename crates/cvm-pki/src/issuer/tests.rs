@@ -15,7 +15,7 @@ const NOW: Timestamp = Timestamp(1_772_366_400);
 fn issuer() -> LocalIssuer {
     let root = Authority::create_root(NOW).unwrap();
     let devices = root.create_devices(NOW).unwrap();
-    LocalIssuer::new(devices, &root.certificate, "http://host:8080/")
+    LocalIssuer::new(devices, &[root.certificate], "http://host:8080/")
 }
 
 fn key() -> cvm_core::key::PublicKey {
@@ -106,7 +106,7 @@ fn what_breaks_a_rule_is_not_signed() {
     let refused = sign(&issuer, year()).unwrap_err().to_string();
     assert_eq!(
         refused,
-        "the certificate was not signed: a certificate was not signed: \
+        "not signed: a certificate was not signed: \
          rule crl-distribution-points (RFC 5280 §4.2.1.13): \
          the CRL distribution point is not its shard's"
     );

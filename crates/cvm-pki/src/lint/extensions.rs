@@ -3,6 +3,7 @@
 use cvm_core::id::hex;
 use x509_parser::extensions::{
     BasicConstraints, DistributionPointName, ExtendedKeyUsage, GeneralName, ParsedExtension,
+    X509Extension,
 };
 
 use super::{Profile, Subject, ensure};
@@ -11,7 +12,10 @@ use crate::{key, oid};
 
 /// §4.2: no extension stands twice.
 pub(super) fn once(subject: &Subject<'_>) -> Result<(), &'static str> {
-    let extensions = subject.tbs.extensions();
+    each_once(subject.tbs.extensions())
+}
+
+pub(super) fn each_once(extensions: &[X509Extension<'_>]) -> Result<(), &'static str> {
     let is_twice = extensions.iter().enumerate().any(|(index, extension)| {
         extensions.iter().skip(index + 1).any(|other| other.oid == extension.oid)
     });
@@ -40,8 +44,12 @@ pub(super) fn known(subject: &Subject<'_>) -> Result<(), &'static str> {
 
 /// X.690 §11.5: a default value is not encoded, so `critical` is TRUE or absent.
 pub(super) fn critical_default(subject: &Subject<'_>) -> Result<(), &'static str> {
-    let list =
-        der::single(subject.fields.extensions, der::SEQUENCE, "the extensions are no SEQUENCE");
+    critical_as_der_has_it(subject.fields.extensions)
+}
+
+/// `extensions` is the list, DER.
+pub(super) fn critical_as_der_has_it(extensions: &[u8]) -> Result<(), &'static str> {
+    let list = der::single(extensions, der::SEQUENCE, "the extensions are no SEQUENCE");
     let mut list = list.map_err(|error| error.0)?;
     while !list.is_empty() {
         let extension = list.any().map_err(|error| error.0)?;

@@ -54,7 +54,10 @@ pub(super) fn validity_form(subject: &Subject<'_>) -> Result<(), &'static str> {
     time_form(&subject.fields.not_after, subject.tbs.validity.not_after)
 }
 
-fn time_form(element: &Element<'_>, time: x509_parser::time::ASN1Time) -> Result<(), &'static str> {
+pub(super) fn time_form(
+    element: &Element<'_>,
+    time: x509_parser::time::ASN1Time,
+) -> Result<(), &'static str> {
     let (tag, length) = match time.to_datetime().year() {
         1950..=2049 => (der::UTC_TIME, "YYMMDDHHMMSSZ".len()),
         2050..=9999 => (der::GENERALIZED_TIME, "YYYYMMDDHHMMSSZ".len()),

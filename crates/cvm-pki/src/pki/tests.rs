@@ -76,6 +76,37 @@ fn what_was_made_is_loaded() {
 }
 
 #[test]
+fn several_roots_are_trusted_and_the_first_is_ours() {
+    let (scratch, created) = made(None);
+    let ours = fs::read_to_string(scratch.path().join(ROOT_FILE)).unwrap();
+    let older = Authority::create_root(NOW).unwrap().certificate;
+    let put = |text: String| fs::write(scratch.path().join(ROOT_FILE), text).unwrap();
+    put(format!("our root\n{ours}\nthe one before\n{}", older.pem()));
+    let pki = load(scratch.path()).unwrap();
+    assert_eq!(pki.root_fingerprint(), created.root_fingerprint);
+    let bundle = format!("{ours}{}", older.pem());
+    assert_eq!(*pki.issuer().trust_bundle(), bundle);
+    assert_eq!(pki.issuer().chain(&pki.issuer().issuer_id()).unwrap().root, bundle);
+    let key = crate::ca::public_key_of("older", &older.der).unwrap();
+    assert!(pki.issuer().owns_key(&key.public_key().identity), "no device may have it");
+
+    // After a rotation the CAs of the older root go on.
+    put(format!("{}{ours}", older.pem()));
+    let pki = load(scratch.path()).unwrap();
+    assert_eq!(pki.root_fingerprint(), fingerprint(&older));
+
+    put(older.pem());
+    let error = load(scratch.path()).unwrap_err().to_string();
+    assert_eq!(error, "vault/servers-ca.pem: it was not signed by root-ca.pem");
+    put(format!("{ours}{}", created.servers_ca_pem));
+    let error = load(scratch.path()).unwrap_err().to_string();
+    assert_eq!(error, "root-ca.pem: it was not signed by root-ca.pem", "no root");
+    put(String::new());
+    let error = load(scratch.path()).unwrap_err().to_string();
+    assert_eq!(error, "root-ca.pem: it has no PEM block CERTIFICATE");
+}
+
+#[test]
 fn the_root_key_can_be_taken_away() {
     let elsewhere = tempfile::tempdir().unwrap();
     let path = elsewhere.path().join("root.key");

@@ -31,6 +31,8 @@ CREATE INDEX device_open_review ON device (open_review) WHERE open_review IS NOT
 CREATE TABLE certificate (
     id BLOB NOT NULL PRIMARY KEY,
     certificate_serial BLOB NOT NULL,
+    -- Its first octet: which CRL would list it.
+    shard INTEGER NOT NULL,
     serial_number TEXT NOT NULL,
     thing_name TEXT NOT NULL,
     policy TEXT NOT NULL,
@@ -54,6 +56,35 @@ CREATE INDEX certificate_of_device ON certificate (serial_number, issued_at);
 -- Sparse: only what is live.
 CREATE INDEX certificate_claim ON certificate (key)
     WHERE state IN ('candidate', 'current', 'retiring', 'unconfirmed');
+
+-- Sparse and covering: what CRLs list, and nothing else of a row is read for them.
+CREATE INDEX certificate_revoked
+    ON certificate (issuer, shard, not_after, certificate_serial, ended_at, state, reason)
+    WHERE state IN ('dropped', 'revoked', 'superseded');
+
+-- How often something came into a shard, and when a CRL was signed that says all of it; the least
+-- number there is where none does. Apart from the lists, which are long.
+CREATE TABLE crl_shard (
+    issuer BLOB NOT NULL,
+    shard INTEGER NOT NULL,
+    changes INTEGER NOT NULL,
+    signed_at INTEGER NOT NULL,
+    PRIMARY KEY (issuer, shard)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX crl_due ON crl_shard (signed_at);
+
+CREATE TABLE crl (
+    issuer BLOB NOT NULL,
+    shard INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    this_update INTEGER NOT NULL,
+    next_update INTEGER NOT NULL,
+    url TEXT NOT NULL,
+    changes INTEGER NOT NULL,
+    der BLOB NOT NULL,
+    PRIMARY KEY (issuer, shard)
+) STRICT;
 
 CREATE TABLE key_owner (
     key BLOB NOT NULL PRIMARY KEY,
@@ -86,8 +117,13 @@ CREATE TABLE admin_token (
     name TEXT NOT NULL,
     role TEXT NOT NULL,
     mac BLOB NOT NULL UNIQUE,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- Sparse: credentials that nobody revoked, for the conditions on names and on the last owner.
+CREATE INDEX admin_token_live ON admin_token (name) WHERE revoked_at IS NULL;
 
 -- The last three columns are the sealer's: null until a row is chained into a checkpoint.
 CREATE TABLE journal (

@@ -1,11 +1,11 @@
-//! The mark, policies, operators' credentials, readiness.
+//! The mark, policies, readiness.
 
-use cvm_core::id::TokenMac;
-use cvm_core::operator::{AdminToken, Role};
+use cvm_core::operator::Actor;
 use cvm_core::policy::Policy;
+use cvm_core::provisioning::clock_accept_event;
 use cvm_core::time::Timestamp;
 
-use super::given::{NOW, digest, policy_event};
+use super::given::policy_event;
 use crate::Stores;
 
 /// The store can be written to now.
@@ -36,6 +36,21 @@ pub async fn the_mark_never_falls(stores: Stores) {
     assert_eq!(stores.store.mark_find().await.expect("a read"), Some(Timestamp(30)));
 }
 
+/// It is set forward or back, each time in one commit with its row, and raised from there.
+pub async fn the_mark_is_set_forward_and_back_with_its_row(stores: Stores) {
+    let set = async |second| {
+        let event = clock_accept_event(None, Timestamp(second), Actor::Server);
+        stores.store.mark_set(Timestamp(second), event).await.expect("a write");
+        assert_eq!(stores.store.mark_find().await.expect("a read"), Some(Timestamp(second)));
+    };
+    set(50).await;
+    set(20).await;
+    assert_eq!(stores.store.mark_raise(Timestamp(30)).await.expect("a write"), Some(Timestamp(20)));
+    let rows: Vec<_> = stores.rows().await.into_iter().map(|row| (row.at.0, row.kind)).collect();
+    let row = |second| (second, String::from("clock-accepted"));
+    assert_eq!(rows, [row(50), row(20)]);
+}
+
 /// A policy is put in place of what had its name.
 pub async fn a_policy_is_put_in_place_of_its_namesake(stores: Stores) {
     let policy = |document: &str, second| Policy {
@@ -58,38 +73,4 @@ pub async fn a_policy_is_put_in_place_of_its_namesake(stores: Stores) {
     }
     let kinds: Vec<String> = stores.rows().await.into_iter().map(|row| row.kind).collect();
     assert_eq!(kinds, ["policy-put", "policy-put"], "each in one commit with its row");
-}
-
-fn token(id: &str, n: u64) -> AdminToken {
-    let name = "ops".parse().expect("a name");
-    let (id, mac) = (id.to_owned(), TokenMac(digest(n)));
-    AdminToken { id, name, role: Role::Owner, mac, created_at: NOW }
-}
-
-/// The credential with this keyed hash, and no other.
-pub async fn an_admin_token_is_found_by_its_hash(stores: Stores) {
-    for (id, n) in [("one", 1), ("two", 2)] {
-        stores.operators.admin_token_add(token(id, n)).await.expect("the token is written");
-    }
-    let find = async |n| {
-        let found = stores.operators.admin_token_find(&TokenMac(digest(n))).await;
-        found.expect("the read works").map(|token| (token.id, token.created_at))
-    };
-    assert_eq!(find(2).await, Some((String::from("two"), NOW)));
-    assert_eq!(find(3).await, None);
-}
-
-/// The same credential again changes nothing.
-pub async fn an_admin_token_is_added_once(stores: Stores) {
-    for _ in 0..2 {
-        stores.operators.admin_token_add(token("one", 1)).await.expect("the token is there");
-    }
-}
-
-/// Another credential with the same id is refused, and the store goes on.
-pub async fn an_admin_tokens_id_is_not_given_twice(stores: Stores) {
-    stores.operators.admin_token_add(token("one", 1)).await.expect("the token is written");
-    stores.operators.admin_token_add(token("one", 2)).await.expect_err("the id is taken");
-    stores.operators.admin_token_add(token("two", 1)).await.expect_err("the hash is taken");
-    stores.store.ready().await.expect("the store is ready");
 }

@@ -20,7 +20,7 @@ const CERTIFICATES_OF_MAX: i64 = 1_000;
 /// The most devices that the sweeper is given at once.
 const SWEPT_MAX: i64 = 100;
 
-type Read<T> = Result<T, ReadError>;
+pub(super) type Read<T> = Result<T, ReadError>;
 
 macro_rules! device_columns {
     () => {
@@ -161,18 +161,33 @@ pub(super) fn policies(connection: &Connection, after: &str, limit: i64) -> Read
     many(connection, sql, (after, limit), policy_row)
 }
 
+macro_rules! admin_token_columns {
+    () => {
+        "id, name, role, mac, created_at, expires_at, revoked_at"
+    };
+}
+
 pub(super) fn admin_token(connection: &Connection, mac: &TokenMac) -> Read<Option<AdminToken>> {
-    let sql = "SELECT id, name, role, mac, created_at FROM admin_token WHERE mac = ?1";
-    one(connection, sql, [mac.0], |row| {
-        let what = "an admin token";
-        Ok(AdminToken {
-            id: row.get(0)?,
-            name: text::id(str_of(row, 1)?, what)?,
-            role: text::role(str_of(row, 2)?, what)?,
-            mac: TokenMac(row.get(3)?),
-            created_at: Timestamp(row.get(4)?),
-        })
-    })
+    let sql = concat!("SELECT ", admin_token_columns!(), " FROM admin_token WHERE mac = ?1");
+    one(connection, sql, [mac.0], admin_token_row)
+}
+
+pub(super) fn admin_token_by_id(connection: &Connection, id: &str) -> Read<Option<AdminToken>> {
+    let sql = concat!("SELECT ", admin_token_columns!(), " FROM admin_token WHERE id = ?1");
+    one(connection, sql, [id], admin_token_row)
+}
+
+pub(super) fn admin_tokens(
+    connection: &Connection,
+    after: &str,
+    limit: i64,
+) -> Read<Vec<AdminToken>> {
+    let sql = concat!(
+        "SELECT ",
+        admin_token_columns!(),
+        " FROM admin_token WHERE id > ?1 ORDER BY id LIMIT ?2"
+    );
+    many(connection, sql, (after, limit), admin_token_row)
 }
 
 pub(super) fn journal(
@@ -248,6 +263,20 @@ fn certificate_row(row: &Row<'_>) -> Read<CertificateRecord> {
 
 fn serial_row(row: &Row<'_>) -> Read<SerialNumber> {
     text::id(str_of(row, 0)?, "a serial number")
+}
+
+fn admin_token_row(row: &Row<'_>) -> Read<AdminToken> {
+    let id: String = row.get(0)?;
+    let what = format_args!("admin token {id}");
+    Ok(AdminToken {
+        name: text::id(str_of(row, 1)?, what)?,
+        role: text::role(str_of(row, 2)?, what)?,
+        mac: TokenMac(row.get(3)?),
+        created_at: Timestamp(row.get(4)?),
+        expires_at: row.get::<_, Option<_>>(5)?.map(Timestamp),
+        revoked_at: row.get::<_, Option<_>>(6)?.map(Timestamp),
+        id,
+    })
 }
 
 fn policy_row(row: &Row<'_>) -> Read<Policy> {

@@ -12,7 +12,6 @@ use crate::error::ReadError;
 
 const ACTS: [Act; 4] = [Act::Confirm, Act::Connect, Act::Renew, Act::Vend];
 const ORIGINS: [Origin; 2] = [Origin::Renewal, Origin::Token];
-const ROLES: [Role; 1] = [Role::Owner];
 const STATES: [CertificateState; 8] = [
     CertificateState::Candidate,
     CertificateState::Current,
@@ -23,12 +22,6 @@ const STATES: [CertificateState; 8] = [
     CertificateState::Superseded,
     CertificateState::Unconfirmed,
 ];
-
-pub(super) fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Owner => "owner",
-    }
-}
 
 pub(super) fn act(name: &str, row: impl Display) -> Result<Act, ReadError> {
     named(&ACTS, |act| act.as_str(), name, row)
@@ -43,7 +36,7 @@ pub(super) fn reason(name: &str, row: impl Display) -> Result<Reason, ReadError>
 }
 
 pub(super) fn role(name: &str, row: impl Display) -> Result<Role, ReadError> {
-    named(&ROLES, role_name, name, row)
+    named(&Role::ALL, Role::as_str, name, row)
 }
 
 pub(super) fn state(name: &str, row: impl Display) -> Result<CertificateState, ReadError> {

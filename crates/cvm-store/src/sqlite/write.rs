@@ -4,17 +4,16 @@
 //! A vend is six statements: two that look, then device, certificate, thing and journal; ending
 //! another certificate adds two.
 
-use cvm_core::certificate::CertificateState;
+use cvm_core::certificate::{CertificateState, shard_of};
 use cvm_core::device::{Device, Review};
 use cvm_core::id::CertificateId;
-use cvm_core::operator::AdminToken;
 use cvm_core::policy::Policy;
 use cvm_core::ports::{CertificateChange, Change, CommitError, Thing, ThingChange};
 use cvm_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::numbers::Numbers;
-use super::{keys, text};
+use super::{keys, revocations};
 use crate::conditions::{self, Found, Holder};
 
 type Written = Result<(), CommitError>;
@@ -184,16 +183,19 @@ fn write_certificate(
                 "UPDATE certificate SET state = ?2, ended_at = ?3, reason = ?4 WHERE id = ?1",
             )?;
             // Its notAfter says when it expired.
-            let ended_at = Some(at.0).filter(|_| moved.state.is_revocation());
+            let ended_at = Some(at.0).filter(|_| moved.state.is_listed());
             let reason = moved.reason.map(|reason| reason.as_str());
             update.execute(params![moved.id.0, moved.state.as_str(), ended_at, reason])?;
+            if moved.state.is_listed() {
+                revocations::count(connection, &moved.id)?;
+            }
         }
         CertificateChange::Insert(row) => {
             let mut insert = connection.prepare_cached(
                 "INSERT INTO certificate (id, certificate_serial, serial_number, thing_name, \
                  policy, key, state, origin, token, issuer, issued_at, not_before, not_after, \
-                 confirmed_at, ended_at, reason, attempt, der) VALUES (?1, ?2, ?3, ?4, ?5, ?6, \
-                 ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                 confirmed_at, ended_at, reason, attempt, der, shard) VALUES (?1, ?2, ?3, ?4, ?5, \
+                 ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             )?;
             insert.execute(params![
                 row.id.0,
@@ -214,7 +216,11 @@ fn write_certificate(
                 row.reason.map(|reason| reason.as_str()),
                 row.attempt.to_string(),
                 row.der,
+                shard_of(&row.certificate_serial),
             ])?;
+            if row.state.is_listed() {
+                revocations::count(connection, &row.id)?;
+            }
         }
     }
     Ok(())
@@ -249,36 +255,6 @@ pub(super) fn policy(connection: &Connection, policy: &Policy) -> Result<(), rus
     Ok(())
 }
 
-/// Adds a credential; the same again changes nothing.
-pub(super) fn admin_token(
-    connection: &Connection,
-    token: &AdminToken,
-) -> Result<Written, rusqlite::Error> {
-    let mut select = connection.prepare_cached(
-        "SELECT count(*), coalesce(sum(id = ?1 AND mac = ?2), 0) FROM admin_token \
-         WHERE id = ?1 OR mac = ?2",
-    )?;
-    let key = params![token.id, token.mac.0];
-    let (taken, same): (i64, i64) = select.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if same > 0 {
-        return Ok(Ok(()));
-    }
-    if taken > 0 {
-        return Ok(Err(CommitError::Unavailable("the admin token's id or hash is taken".into())));
-    }
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO admin_token (id, name, role, mac, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    insert.execute(params![
-        token.id,
-        token.name.as_str(),
-        text::role_name(token.role),
-        token.mac.0,
-        token.created_at.0,
-    ])?;
-    Ok(Ok(()))
-}
-
 /// Raises the mark to `now` where it is earlier, and returns what it was.
 pub(super) fn mark(
     connection: &Connection,
@@ -286,13 +262,19 @@ pub(super) fn mark(
 ) -> Result<Option<Timestamp>, rusqlite::Error> {
     let before = mark_find(connection)?;
     if before < Some(now) {
-        let mut put = connection.prepare_cached(
-            "INSERT INTO meta (key, value) VALUES (?1, ?2) \
-             ON CONFLICT (key) DO UPDATE SET value = ?2",
-        )?;
-        put.execute(params![MARK, now.0])?;
+        mark_set(connection, now)?;
     }
     Ok(before)
+}
+
+/// Sets the mark to `now`, whatever it was.
+pub(super) fn mark_set(connection: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
+    let mut put = connection.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2) \
+         ON CONFLICT (key) DO UPDATE SET value = ?2",
+    )?;
+    put.execute(params![MARK, now.0])?;
+    Ok(())
 }
 
 /// The mark.

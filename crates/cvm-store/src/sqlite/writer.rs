@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use cvm_core::journal::Event;
 use cvm_core::operator::AdminToken;
 use cvm_core::policy::Policy;
-use cvm_core::ports::{Change, CommitError};
+use cvm_core::ports::{Change, CommitError, CredentialRefusal, NewCrl};
 use cvm_core::time::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -21,6 +21,8 @@ use tokio::sync::oneshot;
 use super::database::REGISTRY;
 use super::fault::Faults;
 use super::numbers::Numbers;
+use super::operators;
+use super::revocations;
 use super::shared::Shared;
 use super::write;
 use crate::error::{Failure, whole};
@@ -48,11 +50,18 @@ const RETRY_LAST: Duration = Duration::from_secs(2);
 
 /// What is to be written.
 pub(super) enum Task {
-    AdminToken(AdminToken),
+    AdminToken(AdminToken, Event),
+    AdminTokenRevoke {
+        id: String,
+        at: Timestamp,
+        event: Event,
+    },
     /// A change, and the device's record in its stored form.
     Change(Box<Change>, String),
+    Crl(NewCrl),
     Event(Event),
     Mark(Timestamp),
+    MarkSet(Timestamp, Event),
     Policy(Policy, Event),
 }
 
@@ -62,6 +71,8 @@ pub(super) enum Outcome {
     Done,
     /// The mark before it was raised.
     MarkWas(Option<Timestamp>),
+    /// A credential's condition does not hold.
+    Refused(CredentialRefusal),
 }
 
 pub(super) type Answer = Result<Outcome, CommitError>;
@@ -236,15 +247,24 @@ fn perform(
     task: &Task,
 ) -> Result<Answer, rusqlite::Error> {
     Ok(match task {
-        Task::AdminToken(token) => write::admin_token(connection, token)?.map(|()| Outcome::Done),
+        Task::AdminToken(token, event) => operators::add(connection, numbers, token, event)?,
+        Task::AdminTokenRevoke { id, at, event } => {
+            operators::revoke(connection, numbers, (id, *at), event)?
+        }
         Task::Change(change, record) => {
             write::change(connection, numbers, change, record)?.map(|()| Outcome::Done)
         }
+        Task::Crl(crl) => revocations::put(connection, crl)?.map(|()| Outcome::Done),
         Task::Event(event) => {
             numbers.record(connection, event)?;
             Ok(Outcome::Done)
         }
         Task::Mark(now) => Ok(Outcome::MarkWas(write::mark(connection, *now)?)),
+        Task::MarkSet(now, event) => {
+            write::mark_set(connection, *now)?;
+            numbers.record(connection, event)?;
+            Ok(Outcome::Done)
+        }
         Task::Policy(policy, event) => {
             write::policy(connection, policy)?;
             numbers.record(connection, event)?;

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod alarms;
 mod sqlite;
 mod use_cases;
 mod vectors;

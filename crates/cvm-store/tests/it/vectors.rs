@@ -18,7 +18,7 @@ use cvm_core::provisioning::{
 };
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::testing::{
-    TestClock, TestEntropy, TestIssuer, TestKeyMaker, TestSecrets, default_policy_put,
+    TestAlarms, TestClock, TestEntropy, TestIssuer, TestKeyMaker, TestSecrets, default_policy_put,
     test_bad_csr, test_csr,
 };
 use cvm_core::time::{Span, Timestamp};
@@ -98,6 +98,7 @@ impl World {
         let clock = Arc::new(TestClock::at(Timestamp(START)));
         let issuer = Arc::new(TestIssuer::new(Timestamp(START - 1_000)));
         let ports = Ports {
+            alarms: Arc::new(TestAlarms::default()),
             attempts: stores.attempts,
             catalogue: stores.catalogue,
             clock: clock.clone(),
@@ -108,6 +109,7 @@ impl World {
             operators: stores.operators,
             platform: Arc::new(EmbeddedPlatform::new(issuer, stores.store.clone())),
             policies: stores.policies,
+            revocations: stores.revocations,
             secrets: Arc::new(TestSecrets::default()),
             store: stores.store,
         };

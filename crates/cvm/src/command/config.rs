@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::cli::ConfigArgs;
-use crate::config::{ConfigError, Loaded};
+use crate::config::{ConfigError, Loaded, Setting, WebhookUrl};
 use crate::data_dir::Layout;
 use crate::failure::{Done, Exit, Failure};
 use crate::{environment, output};
@@ -60,7 +60,7 @@ pub(crate) fn show(args: &ConfigArgs) -> Done {
             json!({
                 "section": setting.section,
                 "key": setting.key,
-                "value": json_of(&redacted(&setting.value)),
+                "value": json_of(&shown(setting)),
                 "origin": setting.origin.to_string(),
             })
         })
@@ -72,7 +72,7 @@ pub(crate) fn show(args: &ConfigArgs) -> Done {
                 section = &setting.section;
                 text.line(format!("[{section}]"));
             }
-            let assignment = format!("{} = {}", setting.key, redacted(&setting.value));
+            let assignment = format!("{} = {}", setting.key, shown(setting));
             text.line(format!("{assignment:<48} # {}", setting.origin));
         }
     })
@@ -85,8 +85,23 @@ fn json_of(value: &str) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// A value without the password that a URL may carry.
-fn redacted(value: &str) -> String {
+/// A value without the secrets that it may carry.
+fn shown(setting: &Setting) -> String {
+    match setting.section.starts_with("notify.") && setting.key == "url" {
+        true => without_path(&setting.value),
+        false => without_password(&setting.value),
+    }
+}
+
+/// The host of a webhook's URL: the rest may be what lets in who knows it.
+fn without_path(value: &str) -> String {
+    let text = json_of(value).as_str().unwrap_or_default().to_owned();
+    let url = text.parse::<WebhookUrl>();
+    format!("{:?}", url.map_or_else(|_| String::new(), |url| url.to_string()))
+}
+
+/// A URL without the password that is in it.
+fn without_password(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
     match rest.split_once('@') {
         Some((user, host)) if !user.contains('/') => {
@@ -102,9 +117,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_a_webhooks_url_only_the_host_is_shown() {
+        let cases = [
+            ("\"https://hooks.example/T0/B1\"", "\"https://hooks.example/redacted\""),
+            ("'https://h:1/?sig=\"x'", "\"https://h:1/redacted\""),
+            ("\"http://127.0.0.1:9000\"", "\"http://127.0.0.1:9000\""),
+        ];
+        for (value, wanted) in cases {
+            assert_eq!(without_path(value), wanted);
+        }
+    }
+
+    #[test]
     fn a_password_in_a_url_is_not_shown() {
-        assert_eq!(redacted("\"postgres://a:b@host/db\""), "\"postgres://a:redacted@host/db\"");
-        assert_eq!(redacted("\"https://host/@x\""), "\"https://host/@x\"");
-        assert_eq!(redacted("\"sqlite:cvm.db\""), "\"sqlite:cvm.db\"");
+        assert_eq!(
+            without_password("\"postgres://a:b@host/db\""),
+            "\"postgres://a:redacted@host/db\""
+        );
+        assert_eq!(without_password("\"https://host/@x\""), "\"https://host/@x\"");
+        assert_eq!(without_password("\"sqlite:cvm.db\""), "\"sqlite:cvm.db\"");
     }
 }

@@ -33,9 +33,10 @@ use crate::{environment, output};
 const FIRST_SERIAL: &str = "DEMO-0001";
 
 /// Loopback only, any port that is free, and nobody waits: it is one person's machine.
-const CONFIG: [(&str, &str); 3] = [
+const CONFIG: [(&str, &str); 4] = [
     ("CVM_HTTP__LISTEN", "127.0.0.1:0"),
     ("CVM_OPERATOR__LISTEN", "127.0.0.1:0"),
+    ("CVM_METRICS__LISTEN", "127.0.0.1:0"),
     ("CVM_LIMITS__TRUSTED_NETWORKS", "[\"127.0.0.0/8\", \"::1\"]"),
 ];
 

@@ -1,6 +1,7 @@
 //! `cvm device add|list|show`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cvm_agent::client::{Client, encode_segment};
 use cvm_agent::error::Error;
@@ -9,10 +10,11 @@ use cvm_core::token::Token;
 use cvm_pki::SystemEntropy;
 use cvm_wire::SecretText;
 use cvm_wire::operator::{Device, List, NewDevice};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::remote;
-use crate::cli::{DeviceAdd, ListArgs, ServerArgs};
+use crate::cli::{DeviceAdd, ListArgs, ServerArgs, TokenArgs};
 use crate::data_dir::read_secret;
 use crate::failure::{Done, Exit, Failure};
 use crate::output::{self, Text};
@@ -27,18 +29,24 @@ pub(crate) fn add(args: &DeviceAdd) -> Done {
     let mut new = NewDevice {
         serial_number: args.serial.clone(),
         token: None,
-        token_expires: args.token_expires.as_deref().map(expiry).transpose()?,
+        token_expires: args
+            .token
+            .token_expires
+            .as_deref()
+            .map(|span| expiry("--token-expires", span))
+            .transpose()?,
         thing_name: args.thing_name.clone(),
         policy: args.policy.clone(),
         profile: args.profile.clone(),
         attributes: attributes(&args.attribute)?,
         roads: None,
+        again: args.again,
     };
-    let token = token(args)?;
+    let token = token(&args.token, &format!("device add {}", args.serial))?;
     let secret = SecretText::new(Zeroizing::new(token.expose().to_owned()));
     new.token = Some(secret.clone());
-    let is_shown = args.token_out.is_none() && !args.token_stdin;
-    let mut device = send(&client, &new).map_err(|(failure, is_unknown)| {
+    let is_shown = args.token.token_out.is_none() && !args.token.token_stdin;
+    let mut device = send(&client, "/v1/devices", &new).map_err(|(failure, is_unknown)| {
         // Whatever became of the request: with this token the device gets its certificate.
         if is_shown && is_unknown {
             output::note(format!("The token, if the device was registered: {}", secret.expose()));
@@ -50,10 +58,17 @@ pub(crate) fn add(args: &DeviceAdd) -> Done {
         let token = device.token.as_ref().map(|token| ("token", token.expose().to_owned()));
         show_device(device, token, text);
     });
-    match (&device.token, &args.token_out, &printed) {
+    tell_token(&device, args.token.token_out.as_deref(), &printed);
+    printed
+}
+
+/// Says where the token is.
+pub(crate) fn tell_token(device: &Device, out: Option<&Path>, printed: &Done) {
+    match (&device.token, out, printed) {
         // Better here than nowhere: it is not to be had again.
         (Some(token), _, Err(_)) => {
-            output::note(format!("{} is registered; its token: {}", args.serial, token.expose()));
+            let serial = &device.serial_number;
+            output::note(format!("{serial} is registered; its token: {}", token.expose()));
         }
         (Some(_), _, Ok(())) => {
             output::note("The token is shown this once: put it on the device.");
@@ -61,13 +76,14 @@ pub(crate) fn add(args: &DeviceAdd) -> Done {
         (None, Some(path), _) => output::note(format!("The token is in {}.", path.display())),
         (None, None, _) => {}
     }
-    printed
 }
 
 /// The token to register: from standard input, or made here. Where it is to go into a file it is
 /// safe there before anybody else knows of it. A file that holds another token is left alone: two
 /// devices must not come to share one.
-fn token(args: &DeviceAdd) -> Result<Token, Failure> {
+///
+/// `command` is what was typed, for the cure.
+pub(crate) fn token(args: &TokenArgs, command: &str) -> Result<Token, Failure> {
     let token = if args.token_stdin {
         let mut line = Zeroizing::new(String::new());
         std::io::stdin()
@@ -83,11 +99,10 @@ fn token(args: &DeviceAdd) -> Result<Token, Failure> {
         if *there == token.expose() {
             return Ok(token);
         }
-        let what = format!("{} holds a token already: nothing was registered", path.display());
+        let what = format!("{} holds a token already: nothing was sent", path.display());
         let cure = format!(
             "choose another file; if it is this device's, from an earlier try: \
-             cvm device add {} --token-stdin < {}",
-            args.serial,
+             cvm {command} --token-stdin < {}",
             path.display()
         );
         return Err(Failure::new(Exit::Failed, what).cure(cure));
@@ -104,10 +119,14 @@ fn brought(text: Zeroizing<String>) -> Result<Token, Failure> {
 
 /// Sends the registration, again where no answer came; the failure says whether it is unknown what
 /// became of it.
-fn send(client: &Client, new: &NewDevice) -> Result<Device, (Failure, bool)> {
+pub(crate) fn send(
+    client: &Client,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<Device, (Failure, bool)> {
     let mut last = None;
     for _ in 0..SENDS_MAX {
-        match client.post("/v1/devices").json(new).fetch::<Device>() {
+        match client.post(path).json(body).fetch::<Device>() {
             Ok(device) => return Ok(device),
             Err(error @ Error::TryLater { .. }) => last = Some(error),
             Err(error) => return Err((remote::operator_failure(error), false)),
@@ -115,13 +134,14 @@ fn send(client: &Client, new: &NewDevice) -> Result<Device, (Failure, bool)> {
     }
     let failure = last.map(remote::operator_failure);
     let failure = failure.unwrap_or_else(|| Failure::new(Exit::Failed, "not sent"));
-    let cure = "it is not known whether the device was registered: run the same command again with \
-                the same token, from its file or by --token-stdin";
+    let cure = "it is not known whether the server did it: run the same command again with the same \
+                token, from its file or by --token-stdin";
     Err((failure.cure(cure), true))
 }
 
-fn expiry(span: &str) -> Result<String, Failure> {
-    let usage = |what: String| Failure::new(Exit::Usage, format!("--token-expires: {what}"));
+/// The moment that lies `span` ahead, for the option called `option`.
+pub(crate) fn expiry(option: &str, span: &str) -> Result<String, Failure> {
+    let usage = |what: String| Failure::new(Exit::Usage, format!("{option}: {what}"));
     let span: Span =
         span.parse().map_err(|error: cvm_core::time::SpanError| usage(error.to_string()))?;
     if span.0 == 0 {
@@ -192,7 +212,7 @@ pub(crate) fn show(serial: &str, server: &ServerArgs) -> Done {
     output::result(server.output.output, &device, |device, text| show_device(device, None, text))
 }
 
-fn show_device(device: &Device, token: Option<(&str, String)>, text: &mut Text) {
+pub(crate) fn show_device(device: &Device, token: Option<(&str, String)>, text: &mut Text) {
     let mut facts = vec![
         ("serial", device.serial_number.clone()),
         ("state", device.state.clone()),

@@ -12,8 +12,8 @@ use cvm_core::id::hex;
 use cvm_core::key::KeyAlgorithm;
 use cvm_core::operator::{Actor, AdminToken, Role};
 use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
-use cvm_core::ports::{Entropy, Secrets};
-use cvm_core::provisioning::policy_put_event;
+use cvm_core::ports::{CredentialError, Entropy, Secrets};
+use cvm_core::provisioning::{admin_token_created_event, policy_put_event};
 use cvm_core::time::Timestamp;
 use cvm_core::token::Token;
 use cvm_pki::{
@@ -203,27 +203,28 @@ fn write_store(layout: &Layout, secrets: &dyn Secrets, token: &Token, now: Times
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let stores = cvm_store::open("sqlite:cvm.db", &layout.root);
     let stores = stores.map_err(|error| failed(chain_of(&error)))?;
-    let mut id = [0_u8; 4];
-    SystemEntropy.fill(&mut id);
     let name = "init".parse().map_err(|error: cvm_core::id::IdError| failed(error.to_string()))?;
     let policy =
         DEFAULT_POLICY.parse().map_err(|error: cvm_core::id::IdError| failed(error.to_string()))?;
     let admin = AdminToken {
-        id: hex(&id),
+        id: AdminToken::new_id(&SystemEntropy),
         name,
         role: Role::Owner,
         mac: secrets.admin_token_mac(token),
         created_at: now,
+        expires_at: None,
+        revoked_at: None,
     };
+    let made = admin_token_created_event(&admin, Actor::Server);
     let policy = Policy { name: policy, document: DEFAULT_DOCUMENT.to_owned(), updated_at: now };
     let event = policy_put_event(&policy, Actor::Server);
     let written = runtime.block_on(async {
         stores.policies.policy_put(policy, event).await?;
-        stores.operators.admin_token_add(admin).await?;
-        stores.store.mark_raise(now).await
+        stores.operators.admin_token_add(admin, made).await?;
+        stores.store.mark_raise(now).await?;
+        Ok::<_, CredentialError>(())
     });
-    written.map_err(|error| failed(chain_of(&error)))?;
-    Ok(())
+    written.map_err(|error| failed(chain_of(&error)))
 }
 
 fn write_config(layout: &Layout, hostnames: &[String]) -> Done {

@@ -124,6 +124,10 @@ pub(crate) fn failure(error: Error) -> Failure {
             "check the admin token: from --admin-token-file, else $CVM_ADMIN_TOKEN, else the data \
              directory's admin-token",
         ),
+        Some("role-required") => failure.cure(
+            "use such a token, by --admin-token-file or $CVM_ADMIN_TOKEN; an owner or security \
+             makes them: cvm admin token create NAME --role ROLE",
+        ),
         Some("already-issued") => failure.cure(
             "use the key that was shown first (--key FILE, or the --out directory of then); the \
              operator's `cvm explain CODE` tells more",

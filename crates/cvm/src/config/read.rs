@@ -60,6 +60,7 @@ pub(crate) struct Setting {
 pub(crate) struct Reader {
     given: BTreeMap<(String, String), (Value, Origin)>,
     profiles: Vec<Table>,
+    notifies: Vec<Table>,
     asked: BTreeSet<(String, String)>,
     settings: Vec<Setting>,
     notes: Vec<String>,
@@ -77,6 +78,7 @@ impl Reader {
         let mut reader = Self {
             given: BTreeMap::new(),
             profiles: Vec::new(),
+            notifies: Vec::new(),
             asked: BTreeSet::new(),
             settings: Vec::new(),
             notes: Vec::new(),
@@ -101,14 +103,13 @@ impl Reader {
                     self.given.insert((section.clone(), key), (value, Origin::File));
                 }
             }
-            Value::Array(tables) if section == "profile" => {
-                for table in tables {
-                    if let Value::Table(table) = table {
-                        self.profiles.push(table);
-                    }
-                }
+            Value::Array(all) if section == "profile" && all.iter().all(Value::is_table) => {
+                self.profiles = tables_of(all);
             }
-            Value::Array(_) if ["notify", "verifier"].contains(&section.as_str()) => {
+            Value::Array(all) if section == "notify" && all.iter().all(Value::is_table) => {
+                self.notifies = tables_of(all);
+            }
+            Value::Array(_) if section == "verifier" => {
                 self.notes.push(format!("[[{section}]] has no effect in this version"));
             }
             Value::Array(_)
@@ -234,6 +235,20 @@ impl Reader {
         names
     }
 
+    /// Makes each `[[notify]]` readable as the section `notify.NUMBER`, in their order from 1 on,
+    /// and returns these.
+    pub(crate) fn take_notifies(&mut self) -> Vec<String> {
+        let mut sections = Vec::new();
+        for (number, table) in (1..).zip(std::mem::take(&mut self.notifies)) {
+            let section = format!("notify.{number}");
+            for (key, value) in table {
+                self.given.insert((section.clone(), key), (value, Origin::File));
+            }
+            sections.push(section);
+        }
+        sections
+    }
+
     /// Lets `[section] key` be what `[from] key` is, and come from there, where nobody said
     /// otherwise.
     pub(crate) fn inherit(&mut self, section: &str, key: &str, from: &str) {
@@ -276,6 +291,10 @@ impl Reader {
         }
         if self.faults.is_empty() { Ok((self.settings, self.notes)) } else { Err(self.faults) }
     }
+}
+
+fn tables_of(values: Vec<Value>) -> Vec<Table> {
+    values.into_iter().filter_map(|value| value.try_into().ok()).collect()
 }
 
 /// The section and key that `CVM_SECTION__KEY` overrides.

@@ -10,7 +10,7 @@ use cvm_core::limit::Rate;
 use cvm_core::profile::{Profile, Profiles, Reissue};
 use cvm_core::time::Span;
 
-use super::Reader;
+use super::{Notify, Reader, notify};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -21,6 +21,10 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     /// `[operator] listen`: address and port of the operator API.
     pub(crate) operator_listen: SocketAddr,
+    /// `[metrics] listen`: address and port of the metrics; `None` is off.
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// `[[notify]]`: who is sent alarms.
+    pub(crate) notify: Vec<Notify>,
     /// `[issuance]` and `[[profile]]`.
     pub(crate) profiles: Profiles,
     /// `[limits]`.
@@ -144,10 +148,30 @@ choice!(
 choice!(
     /// What a used token still obtains.
     ReissueName {
+        /// Another key gets a certificate at any time.
+        Always = "always",
+        /// Another key waits for a human.
+        Approval = "approval",
+        /// The same bytes for ten minutes, and then nothing.
+        Never = "never",
         /// The same key is answered the same bytes.
-        SameKey = "same-key"
+        SameKey = "same-key",
+        /// Another key takes the place of what nobody has used yet.
+        UntilConfirmed = "until-confirmed"
     }
 );
+
+impl ReissueName {
+    fn rule(self) -> Reissue {
+        match self {
+            Self::Always => Reissue::Always,
+            Self::Approval => Reissue::Approval,
+            Self::Never => Reissue::Never,
+            Self::SameKey => Reissue::SameKey,
+            Self::UntilConfirmed => Reissue::UntilConfirmed,
+        }
+    }
+}
 
 /// A DNS name or an IP address of this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,21 +237,23 @@ impl Config {
         }
         let http = Http::read(reader);
         let operator_listen = listen(reader, "operator", "127.0.0.1:8445");
-        if http.listen == operator_listen && operator_listen.port() != 0 {
-            let what = String::from("[http] listen has this address already: choose another port");
-            reader.fault("operator", "listen", what);
+        let metrics_listen = metrics_listen(reader);
+        refuse_shared(reader, "operator", operator_listen, &[("http", http.listen)]);
+        if let Some(listen) = metrics_listen {
+            let others = [("http", http.listen), ("operator", operator_listen)];
+            refuse_shared(reader, "metrics", listen, &others);
         }
         reader.later("mqtt", &["listen", "public_endpoint"]);
-        reader.later("metrics", &["listen"]);
         reader.later("journal", &["mirror"]);
         reader.later("queue", &["url"]);
+        let notify = notify::read(reader);
         let profiles = read_profiles(reader);
         let limits = Limits::read(reader);
         let log = Log {
             format: reader.text("log", "format", "text").unwrap_or(LogFormat::Text),
             level: reader.text("log", "level", "info").unwrap_or(LogLevel::Info),
         };
-        Self { store_url, http, operator_listen, profiles, limits, log }
+        Self { store_url, http, operator_listen, metrics_listen, notify, profiles, limits, log }
     }
 }
 
@@ -295,6 +321,40 @@ fn listen(reader: &mut Reader, section: &str, default: &str) -> SocketAddr {
     address.map_or(nowhere, |address| address.0)
 }
 
+/// Two listeners have two addresses.
+fn refuse_shared(
+    reader: &mut Reader,
+    section: &str,
+    listen: SocketAddr,
+    others: &[(&str, SocketAddr)],
+) {
+    let same = others.iter().find(|(_, other)| *other == listen && listen.port() != 0);
+    if let Some((other, _)) = same {
+        let what = format!("[{other}] listen has this address already: choose another port");
+        reader.fault(section, "listen", what);
+    }
+}
+
+fn metrics_listen(reader: &mut Reader) -> Option<SocketAddr> {
+    let listen: Option<OptionalListen> = reader.text("metrics", "listen", "127.0.0.1:9464");
+    listen.and_then(|listen| listen.0)
+}
+
+/// An address and a port, or nothing.
+struct OptionalListen(Option<SocketAddr>);
+
+impl FromStr for OptionalListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let listen = text.parse::<Listen>().map_err(|what| format!("{what}; or \"\" for off"))?;
+        Ok(Self(Some(listen.0)))
+    }
+}
+
 /// An address and a port.
 struct Listen(SocketAddr);
 
@@ -309,8 +369,17 @@ impl FromStr for Listen {
 }
 
 fn read_profiles(reader: &mut Reader) -> Profiles {
-    const INHERITED: [&str; 6] =
-        ["reissue", "lifetime", "backdate", "key_replay", "token_life", "server_keys"];
+    const INHERITED: [&str; 9] = [
+        "reissue",
+        "lifetime",
+        "backdate",
+        "overlap",
+        "grace_after_confirm",
+        "renew_after_expiry",
+        "key_replay",
+        "token_life",
+        "server_keys",
+    ];
     let default = read_profile(reader, ISSUANCE);
     let mut profiles = Profiles { default, ..Profiles::default() };
     for name in reader.take_profiles() {
@@ -329,21 +398,35 @@ fn read_profiles(reader: &mut Reader) -> Profiles {
 
 fn read_profile(reader: &mut Reader, section: &str) -> Profile {
     let rules = Profile::default();
-    let _same_key: Option<ReissueName> = reader.text(section, "reissue", "same-key");
+    let reissue: Option<ReissueName> = reader.text(section, "reissue", "same-key");
+    let mut span = |key: &str, default: &str, rule: Span| {
+        reader.text(section, key, default).unwrap_or(rule)
+    };
+    let (overlap, grace_after_confirm, renew_after_expiry) = (
+        span("overlap", "7d", rules.overlap),
+        span("grace_after_confirm", "5m", rules.grace_after_confirm),
+        span("renew_after_expiry", "0d", rules.renew_after_expiry),
+    );
     let profile = Profile {
-        reissue: Reissue::SameKey,
+        reissue: reissue.map_or(rules.reissue, ReissueName::rule),
+        overlap,
+        grace_after_confirm,
+        renew_after_expiry,
         lifetime: reader.text(section, "lifetime", "365d").unwrap_or(rules.lifetime),
         backdate: reader.text(section, "backdate", "5m").unwrap_or(rules.backdate),
         key_replay: reader.text(section, "key_replay", "15m").unwrap_or(rules.key_replay),
         token_life: reader.text(section, "token_life", "90d").unwrap_or(rules.token_life),
         server_keys: reader.truth(section, "server_keys", false).unwrap_or(rules.server_keys),
     };
-    reader.later(section, &["overlap", "grace_after_confirm", "renew_after_expiry"]);
     if profile.lifetime < Span::MINUTE {
         reader.fault(section, "lifetime", String::from("at least 1m"));
     }
     if profile.token_life < Span::MINUTE {
         reader.fault(section, "token_life", String::from("at least 1m"));
+    }
+    if profile.grace_after_confirm > Span::DAY {
+        let what = String::from("at most 1d: until then a certificate that was replaced connects");
+        reader.fault(section, "grace_after_confirm", what);
     }
     if profile.backdate > Span::DAY {
         reader.fault(section, "backdate", String::from("at most 1d: it is for slow clocks"));

@@ -22,6 +22,8 @@ fn an_empty_file_is_the_contracts_defaults() {
     let loaded = loaded("", &[]);
     assert_eq!(loaded.config.http.listen.to_string(), "127.0.0.1:8443");
     assert_eq!(loaded.config.operator_listen.to_string(), "127.0.0.1:8445");
+    assert_eq!(loaded.config.metrics_listen.unwrap().to_string(), "127.0.0.1:9464");
+    assert!(loaded.config.notify.is_empty());
     assert_eq!(loaded.config.limits.issues_per_serial.to_string(), "10/1h");
     assert_eq!(loaded.config.profiles.default.lifetime.to_string(), "365d");
     assert!(loaded.settings.iter().all(|setting| setting.origin == Origin::Default));
@@ -36,7 +38,7 @@ fn every_fault_is_named_at_once_with_its_place() {
         "[http] listen: expected an IP address",
         "[http] lissten: unknown key; [http] has certificate",
         "[issuance] lifetime: expected a text",
-        "[issuance] reissue: expected one of same-key",
+        "[issuance] reissue: expected one of always, approval, never, same-key, until-confirmed",
         "[nonsense] a: there is no such section",
     ] {
         assert!(faults.iter().any(|fault| fault.starts_with(wanted)), "{wanted}: {faults:#?}");
@@ -116,7 +118,72 @@ fn a_profiles_value_comes_from_where_issuance_has_it() {
 
 #[test]
 fn keys_of_later_versions_are_noted_and_have_no_effect() {
-    let loaded = loaded("[mqtt]\nlisten = \"127.0.0.1:8883\"\n[issuance]\noverlap = \"7d\"\n", &[]);
+    let loaded = loaded("[mqtt]\nlisten = \"127.0.0.1:8883\"\n[issuance]\nlifetime = \"30d\"\n", &[]);
     assert_eq!(loaded.notes.len(), 2);
-    assert_eq!(loaded_notes("[[notify]]\nurl = \"https://x\"\n[[verifier]]\nname = \"v\"\n"), 2);
+    assert_eq!(loaded_notes("[[verifier]]\nname = \"v\"\n"), 1);
+}
+
+#[test]
+fn metrics_are_off_where_they_listen_nowhere() {
+    assert_eq!(loaded("[metrics]\nlisten = \"\"\n", &[]).config.metrics_listen, None);
+    let off = loaded("", &[("CVM_METRICS__LISTEN", "")]);
+    assert_eq!(off.config.metrics_listen, None);
+    assert!(faults("[metrics]\nlisten = \"9464\"\n")[0].contains("or \"\" for off"));
+}
+
+#[test]
+fn two_listeners_have_two_addresses() {
+    for section in ["operator", "metrics"] {
+        let faults = faults(&format!("[{section}]\nlisten = \"127.0.0.1:8443\"\n"));
+        assert!(
+            faults[0].starts_with(&format!("[{section}] listen: [http] listen has")),
+            "{faults:?}"
+        );
+    }
+    assert_eq!(faults("[metrics]\nlisten = \"127.0.0.1:8445\"\n").len(), 1);
+    let any = "[http]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n";
+    assert_eq!(faults(any), [""; 0], "port 0 is any port that is free");
+}
+
+#[test]
+fn each_notify_has_its_url_its_secret_and_its_roots() {
+    let text = "[[notify]]\nurl = \"https://a.example/x?y\"\n[[notify]]\nurl = \"https://[::1]:1\"\nsecret_file = \"s\"\nroot_ca = \"r\"\n";
+    let notify = loaded(text, &[]).config.notify;
+    let of = |it: &Notify| (it.name.clone(), it.secret_file.clone(), it.root_ca.clone());
+    assert_eq!(of(&notify[0]), ("notify.1".into(), "notify-secret".into(), None));
+    assert_eq!(of(&notify[1]), ("notify.2".into(), "s".into(), Some("r".into())));
+    assert_eq!((notify[0].url.receiver(), notify[0].url.is_loopback()), ("a.example", false));
+    assert!(notify[1].url.is_loopback() && notify[1].url.is_https());
+}
+
+#[test]
+fn a_notify_that_could_not_be_sent_is_a_fault_that_does_not_tell_the_url() {
+    let cases = [
+        ("", "[notify.1] url: expected a URL"),
+        ("url = \"hunter2\"", "[notify.1] url: expected a URL"),
+        ("url = \"ftp://hunter2\"", "[notify.1] url: expected a URL"),
+        ("url = \"https://h:99999/hunter2\"", "[notify.1] url: expected a URL"),
+        ("url = \"https://not a host/hunter2\"", "[notify.1] url: expected a URL"),
+        ("url = \"https://me:hunter2@h/\"", "[notify.1] url: no name or password"),
+        ("url = \"https://h\"\nsecret = \"x\"", "[notify.1] secret: unknown key"),
+        ("url = \"https://h\"\nsecret_file = \"\"", "[notify.1] secret_file: a file"),
+        ("url = \"http://h\"\nroot_ca = \"r\"", "[notify.1] root_ca: it is for https"),
+    ];
+    for (text, wanted) in cases {
+        let faults = faults(&format!("[[notify]]\n{text}\n"));
+        assert!(faults.len() == 1 && faults[0].starts_with(wanted), "{text}: {faults:?}");
+        assert!(!faults[0].contains("hunter2"), "{faults:?}");
+    }
+    assert_eq!(faults("notify = [\"https://h\"]\n").len(), 1);
+    assert_eq!(faults("[notify]\nurl = \"https://h\"\n").len(), 1);
+    assert_eq!(faults(&"[[notify]]\nurl = \"https://h\"\n".repeat(16)), [""; 0]);
+    assert_eq!(faults(&"[[notify]]\nurl = \"https://h\"\n".repeat(17)).len(), 1);
+}
+
+#[test]
+fn what_is_printed_of_a_webhooks_url_is_its_host() {
+    let notify =
+        loaded("[[notify]]\nurl = \"https://h.example/secret?secret\"\n", &[]).config.notify;
+    assert!(!format!("{notify:?}").contains("/secret"), "{notify:?}");
+    assert_eq!(notify[0].url.to_string(), "https://h.example/redacted");
 }

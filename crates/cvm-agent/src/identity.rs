@@ -1,18 +1,17 @@
 //! A device's identity on the disk: five files, of which `device.json` is the last to be written
 //! and the first to go, so that a set without it is unfinished.
+//!
+//! Beside the current set there may be the next one, on its way through a renewal.
 
 use std::path::{Path, PathBuf};
 
 use cvm_wire::device::Endpoints;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-use super::EnrollOptions;
-use super::answer::CheckedAnswer;
-use crate::client::Trust;
+use crate::answer::CheckedAnswer;
 use crate::error::Error;
 use crate::files::{self, Directory, Mode};
-use crate::fingerprint::Fingerprint;
 use crate::keys::DeviceKey;
 use crate::pki;
 
@@ -26,6 +25,25 @@ pub const CHAIN_FILE: &str = "chain.pem";
 pub const ROOT_CA_FILE: &str = "root-ca.pem";
 /// What else there is to know: no secrets.
 pub const RECORD_FILE: &str = "device.json";
+
+/// Of which set a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// What the device uses.
+    Current,
+    /// What a renewal brings, until it is proven.
+    Next,
+}
+
+impl Set {
+    /// What a file is called in this set.
+    pub(crate) fn name(self, file: &str) -> String {
+        match self {
+            Self::Current => file.to_owned(),
+            Self::Next => format!("{file}.next"),
+        }
+    }
+}
 
 /// The contents of `device.json`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -70,93 +88,55 @@ impl DeviceRecord {
 }
 
 /// The record of a finished set, or `None`: a record that cannot be read finishes nothing.
-pub(super) fn record(directory: &Path) -> Result<Option<DeviceRecord>, Error> {
-    let json = files::read(&directory.join(RECORD_FILE))?;
+pub(crate) fn record(directory: &Path, set: Set) -> Result<Option<DeviceRecord>, Error> {
+    let json = files::read(&directory.join(set.name(RECORD_FILE)))?;
     Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
-}
-
-/// Whether a set holds a certificate that is good now, for its key and under what is pinned; if
-/// not, why.
-pub(super) fn standing(
-    record: &DeviceRecord,
-    options: &EnrollOptions,
-    now: UnixTime,
-) -> Result<Result<(), String>, Error> {
-    let roots: Vec<_> = match stored(&options.out, ROOT_CA_FILE)? {
-        Ok(roots) => pinned(roots, &options.trust)?,
-        Err(why) => return Ok(Err(why)),
-    };
-    if roots.is_empty() {
-        return Ok(Err("it stands under another root".to_owned()));
-    }
-    let (leaf, chain) = match certificate(&options.out)? {
-        Ok(found) => found,
-        Err(why) => return Ok(Err(why)),
-    };
-    let path = options.key.clone().unwrap_or_else(|| record.key_path(&options.out));
-    let Some(pem) = files::read(&path)? else {
-        return Ok(Err(format!("{} is missing", path.display())));
-    };
-    let spki = parse_key(&pem, &path)?.public_key_der();
-    let verified = pki::verify(&leaf, &chain, &roots, &spki, now);
-    Ok(verified.map(|_| ()).map_err(|fault| fault.to_string()))
-}
-
-/// Those of the stored roots that the caller pins too.
-fn pinned(
-    roots: Vec<CertificateDer<'static>>,
-    trust: &Trust,
-) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let given = match trust {
-        Trust::Fingerprint(fingerprint) => {
-            let fits = |root: &CertificateDer<'_>| Fingerprint::of(root) == *fingerprint;
-            return Ok(roots.into_iter().filter(fits).collect());
-        }
-        Trust::RootFile(path) => {
-            let pem = files::read_needed(path)?;
-            pki::certificates(&pem).map_err(|fault| Error::LocalContent {
-                what: format!("{} {fault}", path.display()),
-            })?
-        }
-        #[cfg(feature = "system-roots")]
-        Trust::SystemRoots => Vec::new(),
-    };
-    Ok(roots.into_iter().filter(|root| given.contains(root)).collect())
 }
 
 type LeafAndChain = (CertificateDer<'static>, Vec<CertificateDer<'static>>);
 
 /// The stored certificate and its chain; if they are not there, why.
-pub(super) fn certificate(directory: &Path) -> Result<Result<LeafAndChain, String>, Error> {
-    let leaf = stored(directory, CERTIFICATE_FILE)?;
-    let leaf = leaf.and_then(|found| {
-        let first = found.into_iter().next();
-        first.ok_or_else(|| format!("{CERTIFICATE_FILE} is empty"))
-    });
-    let chain = stored(directory, CHAIN_FILE)?;
+pub(crate) fn certificate(
+    directory: &Path,
+    set: Set,
+) -> Result<Result<LeafAndChain, String>, Error> {
+    let leaf = leaf(directory, set)?;
+    let chain = stored(&directory.join(set.name(CHAIN_FILE)))?;
     Ok(leaf.and_then(|leaf| Ok((leaf, chain?))))
 }
 
-fn stored(
+/// The stored certificate alone.
+pub(crate) fn leaf(
     directory: &Path,
-    name: &str,
-) -> Result<Result<Vec<CertificateDer<'static>>, String>, Error> {
-    Ok(match files::read(&directory.join(name))? {
+    set: Set,
+) -> Result<Result<CertificateDer<'static>, String>, Error> {
+    let found = stored(&directory.join(set.name(CERTIFICATE_FILE)))?;
+    Ok(found.and_then(|found| {
+        let first = found.into_iter().next();
+        first.ok_or_else(|| format!("{CERTIFICATE_FILE} is empty"))
+    }))
+}
+
+/// The certificates in a file; if they are not there, why.
+pub(crate) fn stored(path: &Path) -> Result<Result<Vec<CertificateDer<'static>>, String>, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(match files::read(path)? {
         Some(pem) => pki::certificates(&pem).map_err(|fault| format!("{name} {fault}")),
         None => Err(format!("{name} is missing")),
     })
 }
 
-pub(super) fn parse_key(pem: &[u8], path: &Path) -> Result<DeviceKey, Error> {
+pub(crate) fn parse_key(pem: &[u8], path: &Path) -> Result<DeviceKey, Error> {
     DeviceKey::from_pem(pem)
         .map_err(|fault| Error::LocalContent { what: format!("{}: {fault}", path.display()) })
 }
 
-/// Writes what an answer brought.
-pub(super) fn write(
+/// Writes what an answer brought; without roots, those of the set go.
+pub(crate) fn write(
     directory: &Directory,
+    set: Set,
     answer: &CheckedAnswer,
-    roots: &[CertificateDer<'_>],
+    roots: Option<&[CertificateDer<'_>]>,
     record: &DeviceRecord,
 ) -> Result<(), Error> {
     let mut json = serde_json::to_vec_pretty(record).map_err(|fault| Error::LocalContent {
@@ -164,9 +144,12 @@ pub(super) fn write(
     })?;
     json.push(b'\n');
     let leaf = pki::to_pem(std::slice::from_ref(&answer.leaf));
-    directory.remove(RECORD_FILE)?;
-    let public = |name, bytes: &[u8]| directory.replace(name, bytes, Mode::Public);
-    public(ROOT_CA_FILE, pki::to_pem(roots).as_bytes())?;
+    directory.remove(&set.name(RECORD_FILE))?;
+    let public = |name, bytes: &[u8]| directory.replace(&set.name(name), bytes, Mode::Public);
+    match roots {
+        Some(roots) => public(ROOT_CA_FILE, pki::to_pem(roots).as_bytes())?,
+        None => directory.remove(&set.name(ROOT_CA_FILE))?,
+    }
     public(CHAIN_FILE, pki::to_pem(&answer.chain).as_bytes())?;
     public(CERTIFICATE_FILE, leaf.as_bytes())?;
     public(RECORD_FILE, &json)

@@ -7,8 +7,8 @@ use rustls_pki_types::UnixTime;
 
 use super::*;
 use crate::clock::Clock;
-use crate::enroll::Silent;
 use crate::error::Refusal;
+use crate::report::Silent;
 
 #[derive(Debug, Default)]
 struct Waits(Mutex<Vec<Duration>>);
@@ -31,6 +31,7 @@ fn later(seconds: Option<u64>, status: u16) -> Error {
             server: "https://cvm".to_owned(),
             status,
             problem: None,
+            review: None,
         })),
     }
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 
-use super::Reporter;
 use crate::clock::FlooredClock;
 use crate::error::Error;
+use crate::report::Reporter;
 
+/// How often a request is sent again before it is left to the caller, unless the caller says.
+pub(crate) const RETRIES: u32 = 5;
 /// The first wait when the server names none; each further one is twice as long.
 const FIRST_MILLISECONDS: u64 = 1000;
 /// The longest wait of our own.
@@ -17,7 +19,7 @@ const OWN_MILLISECONDS_MAX: u64 = 60_000;
 const ASKED_SECONDS_MAX: u64 = 300;
 
 /// A number of tries that several requests share.
-pub(super) struct Retries<'r> {
+pub(crate) struct Retries<'r> {
     made: u32,
     allowed: u32,
     clock: &'r FlooredClock,
@@ -25,12 +27,12 @@ pub(super) struct Retries<'r> {
 }
 
 impl<'r> Retries<'r> {
-    pub(super) fn new(allowed: u32, clock: &'r FlooredClock, reporter: &'r dyn Reporter) -> Self {
+    pub(crate) fn new(allowed: u32, clock: &'r FlooredClock, reporter: &'r dyn Reporter) -> Self {
         Self { made: 0, allowed, clock, reporter }
     }
 
     /// Does `action` until it succeeds or there is no point in going on.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T>(
         &mut self,
         mut action: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {

@@ -1,0 +1,94 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cvm_core::journal::{Event, EventClass, JournalRow};
+use cvm_core::operator::Actor;
+use cvm_core::page::{Page, PageRequest};
+use cvm_core::ports::{Journal, StoreError};
+use cvm_core::time::Timestamp;
+
+use super::*;
+
+fn text(metrics: &Metrics) -> String {
+    TextEncoder::new().encode_to_string(&metrics.registry.gather()).unwrap()
+}
+
+fn lines(text: &str, beginning: &str) -> Vec<String> {
+    text.lines().filter(|line| line.starts_with(beginning)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_kind_of_alarm_and_of_loss_is_there_from_the_start() {
+    let text = text(&Metrics::new().unwrap());
+    assert_eq!(
+        [lines(&text, "cvm_alarms_total"), lines(&text, "cvm_notify_failures_total")].concat(),
+        [
+            "cvm_alarms_total{kind=\"another-key-refused\"} 0",
+            "cvm_alarms_total{kind=\"burnt-token-shown\"} 0",
+            "cvm_alarms_total{kind=\"revoked-certificate-used\"} 0",
+            "cvm_notify_failures_total{reason=\"gave-up\"} 0",
+            "cvm_notify_failures_total{reason=\"queue-full\"} 0",
+            "cvm_notify_failures_total{reason=\"shutdown\"} 0",
+        ]
+    );
+}
+
+#[test]
+fn requests_are_counted_by_route_method_and_status_from_many_threads() {
+    let metrics = Metrics::new().unwrap();
+    let answer = |status, millis| {
+        let took = Duration::from_millis(millis);
+        metrics.request_answered(Answered { method: "GET", route: "/readyz", status, took });
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..250).for_each(|_| answer(200, 3)));
+        }
+    });
+    answer(503, 700);
+    let text = text(&metrics);
+    assert_eq!(
+        lines(&text, "cvm_requests_total"),
+        [
+            "cvm_requests_total{method=\"GET\",route=\"/readyz\",status=\"200\"} 1000",
+            "cvm_requests_total{method=\"GET\",route=\"/readyz\",status=\"503\"} 1",
+        ]
+    );
+    let bucket =
+        |le| format!("cvm_request_duration_seconds_bucket{{route=\"/readyz\",le=\"{le}\"}}");
+    assert_eq!(lines(&text, &bucket("0.005")), [bucket("0.005") + " 1000"]);
+    assert_eq!(lines(&text, &bucket("1")), [bucket("1") + " 1001"]);
+}
+
+struct Broken;
+
+#[async_trait]
+impl Journal for Broken {
+    async fn event_record(&self, _: Event) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("the disk is full".into()))
+    }
+
+    async fn journal_page(&self, _: &PageRequest) -> Result<Page<JournalRow>, StoreError> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_written_is_counted_and_still_told() {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let journal: Arc<dyn Journal> = Arc::new(Broken);
+    let event = Event {
+        at: Timestamp(0),
+        class: EventClass::Decision,
+        kind: EventKind::RequestDecided,
+        serial_number: None,
+        certificate: None,
+        attempt: None,
+        actor: Actor::Server,
+        detail: String::new(),
+    };
+    let told = Counted::new(journal, &metrics).event_record(event).await;
+    assert!(told.is_err());
+    assert_eq!(lines(&text(&metrics), "cvm_journal"), ["cvm_journal_failures_total 1"]);
+}
