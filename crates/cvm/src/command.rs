@@ -11,6 +11,7 @@ mod explain;
 mod init;
 mod policy;
 mod remote;
+mod renew;
 mod serve;
 
 use crate::cli::{
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: Cli) -> Done {
         Command::Device(DeviceCommand::Add(args)) => device::add(&args),
         Command::Device(DeviceCommand::Enroll(args)) => enroll::run(&args),
         Command::Device(DeviceCommand::List(args)) => device::list(&args),
+        Command::Device(DeviceCommand::Renew(args)) => renew::run(&args),
         Command::Device(DeviceCommand::Show { serial, server }) => device::show(&serial, &server),
         Command::Explain(args) => explain::run(&args),
         Command::Init(args) => init::run(&args),
