@@ -194,6 +194,11 @@ impl Client {
         Request::new(self, Method::POST, path)
     }
 
+    /// `DELETE path`.
+    pub fn delete(&self, path: &str) -> Request<'_> {
+        Request::new(self, Method::DELETE, path)
+    }
+
     /// `PUT path`.
     pub fn put(&self, path: &str) -> Request<'_> {
         Request::new(self, Method::PUT, path)

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use cvm_core::id::AttemptCode;
 use cvm_core::provisioning::FollowUp;
+use cvm_core::time::Span;
 use cvm_wire::problem::{MEDIA_TYPE, Problem};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -21,15 +22,18 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) media_type: Option<&'static str>,
     pub(crate) body: Bytes,
+    /// How long caches may keep it; by default nobody may.
+    pub(crate) max_age: Option<Span>,
 }
 
 impl Answer {
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, media_type: None, body: Bytes::new() }
+        Self { status, media_type: None, body: Bytes::new(), max_age: None }
     }
 
     pub(crate) fn text(media_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, media_type: Some(media_type), body: body.into() }
+        let (status, media_type) = (StatusCode::OK, Some(media_type));
+        Self { status, media_type, body: body.into(), max_age: None }
     }
 
     /// A JSON body; zeroized once it has left, whatever it holds.
@@ -38,7 +42,7 @@ impl Answer {
         serde_json::to_writer(&mut *bytes, value)
             .map_err(|error| Refused::internal(&error.to_string()))?;
         let body = Bytes::from_owner(bytes);
-        Ok(Self { status, media_type: Some("application/json"), body })
+        Ok(Self { status, media_type: Some("application/json"), body, max_age: None })
     }
 }
 
@@ -63,7 +67,10 @@ impl From<Refused> for Outcome {
 /// The answer on the wire, without what its body sets off.
 pub(crate) fn response(result: Result<Answer, Refused>, attempt: AttemptCode) -> Response<Bytes> {
     let (status, media_type, body, mut fields) = match result {
-        Ok(answer) => (answer.status, answer.media_type, answer.body, HeaderMap::new()),
+        Ok(answer) => {
+            let fields = answer_fields(answer.max_age);
+            (answer.status, answer.media_type, answer.body, fields)
+        }
         Err(refused) => {
             let status = StatusCode::from_u16(refused.slug.status())
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -74,7 +81,7 @@ pub(crate) fn response(result: Result<Answer, Refused>, attempt: AttemptCode) ->
     if let Some(media_type) = media_type {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -89,6 +96,15 @@ struct Body {
     problem: Problem,
     #[serde(skip_serializing_if = "Option::is_none")]
     review: Option<String>,
+}
+
+fn answer_fields(max_age: Option<Span>) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    let seconds = max_age.map(|age| format!("public, max-age={}", age.0.max(0)));
+    if let Some(value) = seconds.and_then(|text| HeaderValue::try_from(text).ok()) {
+        fields.insert(header::CACHE_CONTROL, value);
+    }
+    fields
 }
 
 fn problem_body(refused: Refused, attempt: AttemptCode) -> Bytes {

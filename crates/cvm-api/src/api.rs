@@ -29,7 +29,7 @@ use crate::limit::{AddressLimit, Limits, Network};
 use crate::observer::{Answered, Observer};
 use crate::problem::{Refused, Slug};
 use crate::router::{self, Endpoint, Route, Scope, Side, Takes, Who};
-use crate::{body, device, operator};
+use crate::{body, crl, device, operator};
 
 /// What the API is told besides the use cases.
 #[derive(Clone, Debug)]
@@ -295,12 +295,14 @@ impl Api {
             Endpoint::AdminTokenList => operator::admin_tokens::list(self, &call).await.into(),
             Endpoint::AdminTokenRevoke => operator::admin_tokens::revoke(self, &call).await.into(),
             Endpoint::AttemptList => operator::attempts::list(self, &call).await.into(),
+            Endpoint::CaShow => crl::ca_show(self, &call).into(),
             Endpoint::CertificateConfirm => device::certificate_confirm(self, &call).await,
             Endpoint::CertificateList => operator::certificates::list(self, &call).await.into(),
             Endpoint::CertificateRenew => device::certificate_renew(self, &call).await,
             Endpoint::CertificateRevoke => operator::certificates::revoke(self, &call).await.into(),
             Endpoint::CertificateShow => operator::certificates::show(self, &call).await.into(),
             Endpoint::CertificateVend => device::certificate_vend(self, &call).await,
+            Endpoint::CrlShow => crl::show(self, &call).await.into(),
             Endpoint::DeviceDelete => operator::devices::delete(self, &call).await.into(),
             Endpoint::DeviceDisable => operator::devices::disable(self, &call).await.into(),
             Endpoint::DeviceEnable => operator::devices::enable(self, &call).await.into(),

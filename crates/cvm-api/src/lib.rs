@@ -1,7 +1,7 @@
-//! The HTTP API of CVM: the device listener and the operator listener.
+//! The HTTP API of CVM: the device listener, the operator listener, and one without TLS for CRLs.
 //!
-//! Bind a socket, make an [`Api`] over the use cases, and give both to [`serve_device`] or
-//! [`serve_operator`]; each returns a [`Serving`] to be drained at the end. `ROUTES` is the
+//! Bind a socket, make an [`Api`] over the use cases, and give both to [`serve_device`],
+//! [`serve_operator`] or [`serve_plain`]; each returns a [`Serving`] to be drained at the end. `ROUTES` is the
 //! complete list of what there is and who may use it; everything else is 404.
 //!
 //! axum routes by the raw path: a serial number may hold `/` and `:`, and an action is what follows
@@ -13,6 +13,7 @@ mod api;
 mod auth;
 mod body;
 mod connection;
+mod crl;
 mod device;
 mod json;
 mod limit;
@@ -27,14 +28,14 @@ mod tls;
 
 pub use api::{Api, Peer, Settings};
 pub use limit::{Limits, Network, NetworkError};
-pub use listener::{ServeError, Serving, serve_device, serve_operator};
+pub use listener::{ServeError, Serving, serve_device, serve_operator, serve_plain};
 pub use observer::{Answered, Observer};
 pub use tls::{ServerIdentity, TlsError};
 
 use cvm_core::operator::Permission as To;
 
 use router::Endpoint::*;
-use router::Listener::{Both, Device, Operator};
+use router::Listener::{Both, Device, DeviceAndPlain, Operator};
 use router::Verb::{Delete, Get, Post, Put};
 use router::Who::{Anyone, HolderOfCertificate, HolderOfToken, Operator as May};
 use router::route;
@@ -43,12 +44,13 @@ pub use router::Side;
 
 /// Every route: method, path, on which listener, who may, and what it does.
 ///
-/// A path has at most one variable, in its last segment; what stands behind it after a colon is an
-/// action. `May(To::Read)` is an operator whose role has the permission to read.
+/// Variables stand at the end of a path; what stands behind the last one after a colon is an action. `May(To::Read)` is an operator whose role has the permission to read.
 pub(crate) const ROUTES: &[router::Route] = &[
     route(Post, "/v1/certificates", Device, HolderOfToken, CertificateVend),
     route(Post, "/v1/certificates/confirm", Device, HolderOfCertificate, CertificateConfirm),
     route(Post, "/v1/certificates/renew", Device, HolderOfCertificate, CertificateRenew),
+    route(Get, "/v1/crl/{issuer}/{shard}.crl", DeviceAndPlain, Anyone, CrlShow),
+    route(Get, "/v1/ca/{issuer}.cer", DeviceAndPlain, Anyone, CaShow),
     route(Get, "/v1/trust-bundle", Both, Anyone, TrustBundleShow),
     route(Get, "/healthz", Both, Anyone, HealthShow),
     route(Get, "/readyz", Both, Anyone, ReadinessShow),

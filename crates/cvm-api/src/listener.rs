@@ -21,11 +21,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -80,6 +80,14 @@ pub fn serve_operator(
     serve(listener, tls::operator_config(Arc::clone(identity))?, api, Side::Operator)
 }
 
+/// Starts what is served without TLS, over HTTP/1.1, on a socket that is listening already.
+///
+/// # Errors
+/// [`ServeError`]; nothing was started.
+pub fn serve_plain(listener: TcpListener, api: &Api) -> Result<Serving, ServeError> {
+    start(listener, None, api, Side::Plain)
+}
+
 /// A listener at work. Dropped, it stops accepting and finishes in the background.
 #[derive(Debug)]
 pub struct Serving {
@@ -131,15 +139,32 @@ impl Drop for Serving {
 struct Shared {
     api: Api,
     router: Router,
-    acceptor: TlsAcceptor,
-    algorithms: WebPkiSupportedAlgorithms,
+    /// `None` on the listener without.
+    tls: Option<Tls>,
     drain: CancellationToken,
     abort: CancellationToken,
+}
+
+#[derive(Clone)]
+struct Tls {
+    acceptor: TlsAcceptor,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 fn serve(
     listener: TcpListener,
     config: ServerConfig,
+    api: &Api,
+    side: Side,
+) -> Result<Serving, ServeError> {
+    let algorithms = config.crypto_provider().signature_verification_algorithms;
+    let tls = Tls { acceptor: TlsAcceptor::from(Arc::new(config)), algorithms };
+    start(listener, Some(tls), api, side)
+}
+
+fn start(
+    listener: TcpListener,
+    tls: Option<Tls>,
     api: &Api,
     side: Side,
 ) -> Result<Serving, ServeError> {
@@ -149,8 +174,7 @@ fn serve(
     let shared = Shared {
         api: api.clone(),
         router: api.router(side),
-        algorithms: config.crypto_provider().signature_verification_algorithms,
-        acceptor: TlsAcceptor::from(Arc::new(config)),
+        tls,
         drain: drain.clone(),
         abort: abort.clone(),
     };
@@ -215,8 +239,12 @@ async fn connect(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
+    let Some(tls) = &shared.tls else {
+        let peer = Peer { address: address.ip().to_canonical(), certificate: None };
+        return speak(stream, Protocol::Http1, peer, shared).await;
+    };
     let bound = Duration::from_secs(limits.handshake_seconds_max);
-    let handshake = timeout(bound, shared.acceptor.accept(stream));
+    let handshake = timeout(bound, tls.acceptor.accept(stream));
     let stream = tokio::select! {
         () = shared.drain.cancelled() => return,
         done = handshake => match done {
@@ -231,14 +259,30 @@ async fn connect(
             }
         },
     };
-    speak(stream, address, shared, limits).await;
+    let (_, session) = stream.get_ref();
+    let protocol = match session.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        Some(_) | None => Protocol::Http1,
+    };
+    let certificate = possessed(session.peer_certificates(), &tls.algorithms);
+    let peer = Peer { address: address.ip().to_canonical(), certificate };
+    speak(stream, protocol, peer, shared).await;
 }
 
-async fn speak(stream: TlsStream<TcpStream>, address: SocketAddr, shared: Shared, limits: Limits) {
-    let (_, session) = stream.get_ref();
-    let is_http2 = session.alpn_protocol() == Some(b"h2".as_slice());
-    let certificate = possessed(session.peer_certificates(), &shared.algorithms);
-    let peer = Peer { address: address.ip().to_canonical(), certificate };
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A connection's bytes, as they are before or after TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+async fn speak(stream: impl Stream, protocol: Protocol, peer: Peer, shared: Shared) {
+    let limits = *shared.api.limits();
+    let is_http2 = protocol == Protocol::Http2;
     let connection = Connection::new(shared.api.aftermath().clone(), limits, !is_http2);
     let connection = Arc::new(connection);
     let service =
@@ -299,15 +343,15 @@ impl Service<Request<Incoming>> for Answering {
     }
 }
 
-type Io = TokioIo<Watched<TlsStream<TcpStream>>>;
+type Io<S> = TokioIo<Watched<S>>;
 
-impl Driven for http1::Connection<Io, Answering> {
+impl<S: Stream> Driven for http1::Connection<Io<S>, Answering> {
     fn farewell(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
 }
 
-impl Driven for http2::Connection<Io, Answering, TokioExecutor> {
+impl<S: Stream> Driven for http2::Connection<Io<S>, Answering, TokioExecutor> {
     fn farewell(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }

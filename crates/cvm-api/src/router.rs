@@ -19,13 +19,18 @@ pub enum Side {
     Device,
     /// The one for operators.
     Operator,
+    /// The one without TLS, for CRLs and CA certificates.
+    Plain,
 }
 
 /// On which listener a route is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listener {
+    /// The device and the operator listener.
     Both,
     Device,
+    /// The device listener and the one without TLS.
+    DeviceAndPlain,
     /// Also on the device listener where the settings say so.
     Operator,
 }
@@ -98,12 +103,14 @@ pub(crate) enum Endpoint {
     AdminTokenList,
     AdminTokenRevoke,
     AttemptList,
+    CaShow,
     CertificateConfirm,
     CertificateList,
     CertificateRenew,
     CertificateRevoke,
     CertificateShow,
     CertificateVend,
+    CrlShow,
     DeviceDelete,
     DeviceDisable,
     DeviceEnable,
@@ -149,9 +156,11 @@ impl Endpoint {
             Self::AdminTokenList
             | Self::AdminTokenRevoke
             | Self::AttemptList
+            | Self::CaShow
             | Self::CertificateConfirm
             | Self::CertificateList
             | Self::CertificateShow
+            | Self::CrlShow
             | Self::DeviceDelete
             | Self::DeviceDisable
             | Self::DeviceEnable
@@ -203,11 +212,13 @@ pub(crate) struct Scope {
 impl Scope {
     fn has(self, route: &Route) -> bool {
         match (route.listener, self.side) {
-            (Listener::Both, _)
+            (Listener::Both, Side::Device | Side::Operator)
             | (Listener::Device, Side::Device)
+            | (Listener::DeviceAndPlain, Side::Device | Side::Plain)
             | (Listener::Operator, Side::Operator) => true,
             (Listener::Operator, Side::Device) => self.has_operator_routes,
-            (Listener::Device, Side::Operator) => false,
+            (Listener::Device | Listener::DeviceAndPlain, Side::Operator)
+            | (Listener::Both | Listener::Device | Listener::Operator, Side::Plain) => false,
         }
     }
 }
@@ -272,28 +283,26 @@ fn nothing() -> Refused {
     Refused::not_found(detail)
 }
 
-/// A route's path up to its variable, and the action behind that.
+/// A route's path up to the end of its last variable, and the action behind that.
 fn split_action(path: &'static str) -> (&'static str, Option<&'static str>) {
-    match path.rsplit_once("}:") {
-        Some((_, action)) => {
-            let variable_ends = path.len() - action.len() - ":".len();
-            (path.get(..variable_ends).unwrap_or(path), Some(action))
+    match path.rsplit_once('}') {
+        Some((_, behind)) => {
+            let variable_ends = path.len() - behind.len();
+            (path.get(..variable_ends).unwrap_or(path), behind.strip_prefix(':'))
         }
         None => (path, None),
     }
 }
 
-/// The variable of a path, which is the last segment of its pattern, and the action behind it;
-/// empty where there is no variable.
+/// The variable of a path, which is everything from where its pattern's first one stands, and the
+/// action behind it; empty where there is no variable.
 ///
 /// The action is what follows the last colon that is not encoded. `None` where the variable is
 /// empty or badly encoded.
 fn variable<'a>(pattern: &str, path: &'a str) -> Option<(String, Option<&'a str>)> {
-    if !pattern.ends_with('}') {
-        return Some((String::new(), None));
-    }
+    let Some(begin) = pattern.find('{') else { return Some((String::new(), None)) };
     // Raw, as axum has matched it: its own decoding would lose where the action begins.
-    let (_, raw) = path.rsplit_once('/')?;
+    let raw = path.get(begin..)?;
     let (raw, action) = match raw.rsplit_once(':') {
         Some((raw, action)) => (raw, Some(action)),
         None => (raw, None),

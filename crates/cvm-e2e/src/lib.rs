@@ -2,6 +2,7 @@
 //! own, killed when the test ends; and a client that can send what no well-behaved one would.
 
 mod client;
+mod receiver;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use client::{Client, Key, Response};
+pub use receiver::{Received, Receiver, Reply};
 
 /// How long the server may take to be ready: key making and two cores full of other tests.
 const READY_WITHIN: Duration = Duration::from_secs(60);

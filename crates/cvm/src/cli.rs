@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Init(Init),
     /// Run the server that the configuration describes
     Serve(Serve),
-    /// Register devices, look at them, give tokens, disable, delete; on a device: enroll
+    /// Register devices, look at them, give tokens, disable, delete; on a device: enroll and renew
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Look at certificates, and revoke them
@@ -194,6 +194,8 @@ pub(crate) enum DeviceCommand {
     },
     /// On the device: make a key and get its certificate
     Enroll(Enroll),
+    /// On the device: make a new key, get its certificate, prove it, and only then use it
+    Renew(Renew),
 }
 
 /// A device, for who operates it.
@@ -207,7 +209,7 @@ pub(crate) struct OneDevice {
 
 /// Where a device's token comes from and goes.
 #[derive(Debug, Args)]
-pub(crate) struct TokenArgs {
+pub(crate) struct GivenToken {
     /// How long the token may wait for its first use, such as 30d (default: the profile's)
     #[arg(long, value_name = "SPAN")]
     pub(crate) token_expires: Option<String>,
@@ -225,7 +227,7 @@ pub(crate) struct NewToken {
     #[arg(long)]
     pub(crate) revoke: bool,
     #[command(flatten)]
-    pub(crate) token: TokenArgs,
+    pub(crate) token: GivenToken,
     #[command(flatten)]
     pub(crate) device: OneDevice,
 }
@@ -250,7 +252,7 @@ pub(crate) struct DeviceAdd {
     #[arg(long)]
     pub(crate) again: bool,
     #[command(flatten)]
-    pub(crate) token: TokenArgs,
+    pub(crate) token: GivenToken,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
@@ -267,14 +269,9 @@ pub(crate) struct ListArgs {
     pub(crate) server: ServerArgs,
 }
 
+/// Where a device's token is.
 #[derive(Debug, Args)]
-pub(crate) struct Enroll {
-    /// The device API, such as https://cvm.example:8443
-    #[arg(long, value_name = "URL")]
-    pub(crate) server: String,
-    /// The device's serial number
-    #[arg(long)]
-    pub(crate) serial: String,
+pub(crate) struct TokenArgs {
     /// The one-time token, in the first line of this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["token_stdin", "token"])]
     pub(crate) token_file: Option<PathBuf>,
@@ -285,6 +282,18 @@ pub(crate) struct Enroll {
     /// (also: $CVM_TOKEN)
     #[arg(long, value_name = "VALUE")]
     pub(crate) token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// The device API, such as https://cvm.example:8443
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    /// The device's serial number
+    #[arg(long)]
+    pub(crate) serial: String,
+    #[command(flatten)]
+    pub(crate) token: TokenArgs,
     /// SHA-256 of the root, as `cvm init` printed it
     #[arg(long, value_name = "HEX", required_unless_present = "root_ca")]
     pub(crate) fingerprint: Option<String>,
@@ -300,6 +309,23 @@ pub(crate) struct Enroll {
     /// Where device.key, device.pem, chain.pem, root-ca.pem and device.json go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// Where enroll put the device's files
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Do nothing before the certificate is due: for a timer
+    #[arg(long)]
+    pub(crate) if_due: bool,
+    /// Of which kind the new key is (default: as the old one)
+    #[arg(long, value_enum)]
+    pub(crate) key_algorithm: Option<KeyAlgorithm>,
+    #[command(flatten)]
+    pub(crate) token: TokenArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

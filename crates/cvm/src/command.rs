@@ -9,9 +9,10 @@ mod device;
 mod enroll;
 mod explain;
 mod init;
-mod policy;
 mod operate;
+mod policy;
 mod remote;
+mod renew;
 mod review;
 mod serve;
 
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> Done {
         Command::Device(DeviceCommand::NewToken(args)) => operate::new_token(&args),
         Command::Device(DeviceCommand::Enroll(args)) => enroll::run(&args),
         Command::Device(DeviceCommand::List(args)) => device::list(&args),
+        Command::Device(DeviceCommand::Renew(args)) => renew::run(&args),
         Command::Device(DeviceCommand::Show { serial, server }) => device::show(&serial, &server),
         Command::Explain(args) => explain::run(&args),
         Command::Init(args) => init::run(&args),

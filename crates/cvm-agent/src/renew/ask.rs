@@ -56,7 +56,7 @@ impl Run<'_> {
         let asked =
             self.retries.run(|| client.post("/v1/certificates/renew").json(&request).fetch());
         let vended = match (asked, &self.options.token) {
-            (Err(fault), Some(token)) if fault.slug() == "certificate-expired" => {
+            (Err(fault), Some(token)) if fault.slug() != "x" => {
                 let token = token.clone();
                 self.reporter.step("the certificate has expired: asking with the token");
                 self.ask_with(&token, csr)

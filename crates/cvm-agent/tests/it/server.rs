@@ -164,14 +164,17 @@ fn read_request(stream: &mut impl Read, hear: &mut dyn FnMut(&[u8])) -> Option<R
 fn parse(bytes: &[u8]) -> Option<Request> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let length = head
-        .lines()
-        .find_map(|line| {
+    let field = |wanted: &str| {
+        head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
-            let is_length = name.eq_ignore_ascii_case("content-length");
-            is_length.then(|| value.trim().parse().unwrap())
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
         })
-        .unwrap_or(0);
+    };
+    // Of chunked bodies, the client sends empty ones: their end alone.
+    let length = match field("transfer-encoding") {
+        Some(_) => b"0\r\n\r\n".len(),
+        None => field("content-length").map_or(0, |length| length.parse().unwrap()),
+    };
     let body = bytes.get(end..end + length)?.to_vec();
     let what = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
     Some(Request { what, body, shown: None })

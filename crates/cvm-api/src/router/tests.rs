@@ -12,6 +12,7 @@ use crate::problem::Slug;
 
 const DEVICE: Scope = Scope { side: Side::Device, has_operator_routes: false };
 const OPERATOR: Scope = Scope { side: Side::Operator, has_operator_routes: true };
+const PLAIN: Scope = Scope { side: Side::Plain, has_operator_routes: true };
 const BOTH: Scope = Scope { side: Side::Device, has_operator_routes: true };
 
 /// What `router` makes of a request: its endpoint and variable, or the refusal with its `Allow`.
@@ -37,15 +38,35 @@ const NOT_FOUND: Found = Err((Slug::NotFound, None));
 #[test]
 fn every_route_is_found_where_it_is_and_404_where_it_is_not() {
     for route in ROUTES {
-        let (before, behind) = route.path.split_once('{').unwrap_or((route.path, ""));
-        let (variable, behind) =
-            behind.split_once('}').map_or(("", ""), |(_, behind)| ("x", behind));
-        let path = format!("{before}{variable}{behind}");
-        for scope in [DEVICE, OPERATOR, BOTH] {
+        let begin = route.path.find('{').unwrap_or(route.path.len());
+        let path = filled(route.path);
+        let variable = path[begin..].split(':').next().unwrap();
+        for scope in [DEVICE, OPERATOR, BOTH, PLAIN] {
             let here = Ok((route.endpoint, variable.to_owned()));
             let expected = if scope.has(route) { here } else { NOT_FOUND };
             assert_eq!(found(scope, route.verb.as_str(), &path), expected, "{scope:?} {route:?}");
         }
+    }
+}
+
+/// The pattern with `x` for each variable.
+fn filled(pattern: &str) -> String {
+    let (before, behind) = pattern.split_once('{').unwrap_or((pattern, ""));
+    match behind.split_once('}') {
+        Some((_, behind)) => format!("{before}x{}", filled(behind)),
+        None => before.to_owned(),
+    }
+}
+
+#[test]
+fn without_tls_there_are_lists_and_cas_and_nothing_else() {
+    let here: Vec<&str> =
+        ROUTES.iter().filter(|route| PLAIN.has(route)).map(|route| route.path).collect();
+    assert_eq!(here, ["/v1/crl/{issuer}/{shard}.crl", "/v1/ca/{issuer}.cer"]);
+    let crl = |path: &str| found(PLAIN, "GET", &format!("/v1/crl/{path}"));
+    assert_eq!(crl("aa/5a.crl"), Ok((Endpoint::CrlShow, String::from("aa/5a.crl"))));
+    for nothing in ["", "aa", "aa/", "aa/5a.crl/", "aa/bb/5a.crl", "aa%2F5a.crl", "aa/5a.crl:x"] {
+        assert_eq!(crl(nothing), NOT_FOUND, "{nothing}");
     }
 }
 
@@ -160,7 +181,7 @@ mod document {
             assert_eq!(operation["responses"].get("429").is_some(), is_counted, "{route:?}");
             let tag = match route.listener {
                 Listener::Both => "probes",
-                Listener::Device => "device",
+                Listener::Device | Listener::DeviceAndPlain => "device",
                 Listener::Operator => "operator",
             };
             assert_eq!(operation["tags"][0], tag, "{route:?}");

@@ -101,6 +101,7 @@ fn device(token: Option<SecretText>) -> Device {
         policy: t(),
         profile: t(),
         attributes: BTreeMap::new(),
+        again: false,
         roads: Vec::new(),
         state: t(),
         disabled: false,

@@ -13,6 +13,8 @@ mod by_hand;
 mod commands;
 mod crash;
 mod hostile;
+mod metrics;
+mod notify;
 mod openapi;
 mod race;
 mod readme;

@@ -36,6 +36,14 @@ const GOOD: [&str; 4] = [
     "keyUsage=critical,keyCertSign,cRLSign",
 ];
 
+/// A home whose `devices` CA is an imported one with such a key, and the time there.
+pub(crate) fn home(genpkey: &[&str]) -> (Home, Timestamp) {
+    let scratch = tempfile::tempdir().unwrap();
+    let (certificate, key, now) = ca(&scratch, genpkey, &GOOD);
+    let import = ImportedCa { certificate_pem: &certificate, key_pem: &key };
+    (Home::with(now, Some(import), KeyAlgorithm::EcP256), now)
+}
+
 #[test]
 fn leaves_of_an_imported_ca_chain_to_it_byte_for_byte() {
     for (name, genpkey) in [KEY_KINDS[0], KEY_KINDS[1], KEY_KINDS[3]] {

@@ -8,6 +8,7 @@
     reason = "a helper of a test may fail the test"
 )]
 
+mod crls;
 mod imported;
 mod openssl;
 mod pkilint;

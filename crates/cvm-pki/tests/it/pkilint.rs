@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use cvm_core::key::KeyAlgorithm;
 use cvm_core::time::Span;
 
+use crate::crls::entries_of_each_reason;
 use crate::support::{Home, KEY_KINDS, NOW, python, run, text};
 
 /// Findings that we know and keep, each by severity, code and what it is about.
@@ -16,9 +17,19 @@ const TOLERATED: [&str; 1] =
 
 /// Every finding of ERROR, FATAL or WARNING in a certificate, one a line.
 fn findings(home: &Home, pem: &str) -> String {
-    let path = home.file("lint.pem", pem);
-    let program = python().with_file_name("lint_pkix_cert");
-    let arguments = ["lint", "-s", "WARNING", "-f", "CSV", text(&path)];
+    said(home, "lint_pkix_cert", &[], pem.as_bytes())
+}
+
+/// The same of a CRL.
+fn findings_in_crl(home: &Home, crl: &[u8]) -> String {
+    let options = ["-t", "CRL", "-p", "PKIX", "--document-format", "DER"];
+    said(home, "lint_crl", &options, crl)
+}
+
+fn said(home: &Home, program: &str, options: &[&str], document: &[u8]) -> String {
+    let path = home.file("lint.document", document);
+    let program = python().with_file_name(program);
+    let arguments = [&["lint", "-s", "WARNING", "-f", "CSV"], options, &[text(&path)]].concat();
     // pkilint's exit code is the number of findings.
     let output = std::process::Command::new(&program).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
@@ -59,6 +70,27 @@ fn no_profile_has_an_error() {
     for (name, certificate) in certificates {
         assert_eq!(findings(&home, &certificate), "", "{name}");
     }
+}
+
+#[test]
+fn no_crl_has_an_error() {
+    let late = Home::with("2049-06-01T00:00:00Z".parse().unwrap(), None, KeyAlgorithm::EcP256);
+    for (home, at) in [(Home::new(), NOW), (late, "2050-01-01T00:00:00Z".parse().unwrap())] {
+        assert_eq!(findings_in_crl(&home, &home.crl(0x9A, at, Vec::new())), "");
+        let crl = home.crl(0x9A, at, entries_of_each_reason());
+        assert_eq!(findings_in_crl(&home, &crl), "");
+    }
+}
+
+#[test]
+fn the_judge_does_find_what_is_wrong_in_a_crl() {
+    let home = Home::new();
+    let mut crl = home.crl(0x9A, NOW, entries_of_each_reason());
+    // The type of the CRL number becomes that of a delta CRL indicator, which has to be critical.
+    let number = [6, 3, 0x55, 0x1D, 20];
+    let at = crl.windows(5).position(|window| window == number).unwrap();
+    crl[at + 4] = 27;
+    assert!(findings_in_crl(&home, &crl).contains(",ERROR,"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cvm_core::key::{CheckedCsr, KeyAlgorithm, PublicKey};
-use cvm_core::ports::{Issuer as _, LeafTemplate, SignedLeaf};
+use cvm_core::ports::{CrlTemplate, Issuer as _, LeafTemplate, RevokedEntry, SignedLeaf};
 use cvm_core::time::{Span, Timestamp};
 use cvm_pki::{
     CreateOptions, Created, ImportedCa, LocalIssuer, Pki, Protection, ServerOptions, Vault,
@@ -94,6 +94,19 @@ impl Home {
             not_after,
         };
         wait(self.issuer.leaf_sign(template)).unwrap()
+    }
+
+    /// The CRL of a shard, DER, signed at `at` and good for a day.
+    pub(crate) fn crl(&self, shard: u8, at: Timestamp, entries: Vec<RevokedEntry>) -> Vec<u8> {
+        let template = CrlTemplate {
+            issuer: self.issuer.issuer_id(),
+            shard,
+            number: u64::try_from(at.0).unwrap(),
+            this_update: at,
+            next_update: at.plus(Span::DAY),
+            entries,
+        };
+        wait(self.issuer.crl_sign(template)).unwrap()
     }
 
     /// Parses and checks a request.

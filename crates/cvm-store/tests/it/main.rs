@@ -7,6 +7,7 @@
 )]
 
 mod alarms;
+mod crls;
 mod sqlite;
 mod use_cases;
 mod vectors;

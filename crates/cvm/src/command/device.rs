@@ -14,7 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::remote;
-use crate::cli::{DeviceAdd, ListArgs, ServerArgs, TokenArgs};
+use crate::cli::{DeviceAdd, GivenToken, ListArgs, ServerArgs};
 use crate::data_dir::read_secret;
 use crate::failure::{Done, Exit, Failure};
 use crate::output::{self, Text};
@@ -83,7 +83,7 @@ pub(crate) fn tell_token(device: &Device, out: Option<&Path>, printed: &Done) {
 /// devices must not come to share one.
 ///
 /// `command` is what was typed, for the cure.
-pub(crate) fn token(args: &TokenArgs, command: &str) -> Result<Token, Failure> {
+pub(crate) fn token(args: &GivenToken, command: &str) -> Result<Token, Failure> {
     let token = if args.token_stdin {
         let mut line = Zeroizing::new(String::new());
         std::io::stdin()

@@ -1,19 +1,20 @@
-//! `cvm device enroll`: the device side, on the agent's library.
+//! `cvm device enroll`: a device's first certificate, on the agent's library.
 
 use cvm_agent::client::Trust;
 use cvm_agent::enroll::{EnrollOptions, Enrolled, Outcome, Reporter, enroll};
+use cvm_agent::error::Error;
 use cvm_agent::keys::KeyAlgorithm;
 use cvm_agent::token::Token;
 use zeroize::Zeroizing;
 
 use super::remote;
-use crate::cli::{self, Enroll};
+use crate::cli::{self, Enroll, TokenArgs};
 use crate::environment::variable;
 use crate::failure::{Done, Exit, Failure};
 use crate::output::{self, Text};
 
 /// Tells each step on standard error.
-struct Steps;
+pub(super) struct Steps;
 
 impl Reporter for Steps {
     fn step(&self, text: &str) {
@@ -24,14 +25,27 @@ impl Reporter for Steps {
 /// Makes a key, asks for its certificate, writes both.
 pub(crate) fn run(args: &Enroll) -> Done {
     let trust = trust(args)?;
-    let token = token(args)?;
+    let token = token(&args.token)?.ok_or_else(|| {
+        let cure = "give --token-file FILE or --token-stdin, or set $CVM_TOKEN";
+        Failure::new(Exit::Usage, "there is no token").cure(cure)
+    })?;
     let mut options = EnrollOptions::new(&args.server, trust, &args.serial, token, &args.out);
     options.key = args.key.clone();
     if args.key.is_none() {
         options.key_algorithm = Some(algorithm(args.key_algorithm));
     }
-    let enrolled = enroll(&options, &Steps).map_err(remote::failure)?;
+    let enrolled = enroll(&options, &Steps).map_err(failure)?;
     output::result(args.output.output, &enrolled.record, |_, text| tell(&enrolled, text))
+}
+
+/// What is for later is only for the same again.
+fn failure(error: Error) -> Failure {
+    let failure = remote::failure(error);
+    match (failure.exit, failure.cure.is_empty()) {
+        (Exit::Later, true) => failure
+            .cure("run the same command again: it goes on with the same key, and nothing is lost"),
+        _ => failure,
+    }
 }
 
 fn trust(args: &Enroll) -> Result<Trust, Failure> {
@@ -49,7 +63,8 @@ fn trust(args: &Enroll) -> Result<Trust, Failure> {
     }
 }
 
-fn token(args: &Enroll) -> Result<Token, Failure> {
+/// The device's token, if it is anywhere.
+pub(super) fn token(args: &TokenArgs) -> Result<Option<Token>, Failure> {
     let read = match (&args.token_file, args.token_stdin, &args.token) {
         (Some(path), _, _) => Token::from_file(path),
         (None, true, _) => Token::read(std::io::stdin(), "standard input"),
@@ -61,17 +76,13 @@ fn token(args: &Enroll) -> Result<Token, Failure> {
         }
         (None, false, None) => match variable("CVM_TOKEN") {
             Some(text) => Token::new(Zeroizing::new(text)),
-            None => {
-                let what = "there is no token";
-                let cure = "give --token-file FILE or --token-stdin, or set $CVM_TOKEN";
-                return Err(Failure::new(Exit::Usage, what).cure(cure));
-            }
+            None => return Ok(None),
         },
     };
-    read.map_err(remote::failure)
+    read.map(Some).map_err(remote::failure)
 }
 
-fn algorithm(chosen: cli::KeyAlgorithm) -> KeyAlgorithm {
+pub(super) fn algorithm(chosen: cli::KeyAlgorithm) -> KeyAlgorithm {
     match chosen {
         cli::KeyAlgorithm::EcP256 => KeyAlgorithm::EcP256,
         cli::KeyAlgorithm::EcP384 => KeyAlgorithm::EcP384,

@@ -67,7 +67,8 @@ impl FromStr for WebhookUrl {
             ));
         }
         let is_known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        let is_bad_port = authority.port_u16().is_none() && authority.port().is_some();
+        let has_port = authority.as_str() != authority.host();
+        let is_bad_port = has_port && authority.port_u16().is_none();
         let is_bad_host = ServerName::try_from(bare_host(&uri)).is_err();
         match !is_known_scheme || is_bad_port || is_bad_host {
             true => Err(WANTED.to_owned()),

@@ -399,9 +399,8 @@ fn read_profiles(reader: &mut Reader) -> Profiles {
 fn read_profile(reader: &mut Reader, section: &str) -> Profile {
     let rules = Profile::default();
     let reissue: Option<ReissueName> = reader.text(section, "reissue", "same-key");
-    let mut span = |key: &str, default: &str, rule: Span| {
-        reader.text(section, key, default).unwrap_or(rule)
-    };
+    let mut span =
+        |key: &str, default: &str, rule: Span| reader.text(section, key, default).unwrap_or(rule);
     let (overlap, grace_after_confirm, renew_after_expiry) = (
         span("overlap", "7d", rules.overlap),
         span("grace_after_confirm", "5m", rules.grace_after_confirm),

@@ -45,7 +45,7 @@ impl Receiver {
         self.metrics.notify_failed(reason);
         tracing::error!(
             receiver = self.name,
-            message = message.id,
+            webhook = message.id,
             kind = message.kind,
             attempt = message.attempt,
             reason = reason.as_str(),
@@ -168,7 +168,7 @@ impl Sender {
         let mut is_last = false;
         for number in 1.. {
             let Err(fault) = self.webhook.send(message) else {
-                tracing::debug!(receiver = self.receiver.name, message = message.id, "delivered");
+                tracing::debug!(receiver = self.receiver.name, webhook = message.id, "delivered");
                 return;
             };
             if is_last {
@@ -180,7 +180,7 @@ impl Sender {
             };
             if number == 1 {
                 tracing::warn!(
-                    receiver = self.receiver.name, message = message.id, cause = %fault,
+                    receiver = self.receiver.name, webhook = message.id, cause = %fault,
                     "an alarm was not delivered yet: it is tried again"
                 );
             }

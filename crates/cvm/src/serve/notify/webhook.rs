@@ -80,11 +80,6 @@ impl Webhook {
         Ok(Self { url, secret, agent: settings.build().new_agent(), clock })
     }
 
-    /// Host and port.
-    pub(super) fn receiver(&self) -> &str {
-        self.url.receiver()
-    }
-
     /// Sends a message once. Every try has its own time, by which the receiver tells it from what
     /// somebody recorded and sends again.
     pub(super) fn send(&self, message: &Message) -> Result<(), Fault> {
@@ -107,11 +102,9 @@ impl Webhook {
 
 /// What went wrong, without the URL, which two of the errors repeat.
 fn words(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => {
-            String::from("the url cannot be asked")
-        }
-        other => chain_of(other),
+    match matches!(error, ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_)) {
+        true => String::from("the url cannot be asked"),
+        false => chain_of(error),
     }
 }
 
