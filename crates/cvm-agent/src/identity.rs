@@ -101,7 +101,12 @@ pub(crate) fn certificate(
     set: Set,
 ) -> Result<Result<LeafAndChain, String>, Error> {
     let leaf = leaf(directory, set)?;
-    let chain = stored(&directory.join(set.name(CHAIN_FILE)))?;
+    let path = directory.join(set.name(CHAIN_FILE));
+    let chain = match files::read(&path)? {
+        // Nothing stands between the leaf and its root.
+        Some(pem) if pem.trim_ascii().is_empty() => Ok(Vec::new()),
+        _ => stored(&path)?,
+    };
     Ok(leaf.and_then(|leaf| Ok((leaf, chain?))))
 }
 
@@ -153,4 +158,21 @@ pub(crate) fn write(
     public(CHAIN_FILE, pki::to_pem(&answer.chain).as_bytes())?;
     public(CERTIFICATE_FILE, leaf.as_bytes())?;
     public(RECORD_FILE, &json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_may_be_empty_and_may_not_be_missing() {
+        let home = tempfile::tempdir().unwrap();
+        let leaf = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert;
+        std::fs::write(home.path().join("device.pem.next"), leaf.pem()).unwrap();
+        let missing = certificate(home.path(), Set::Next).unwrap();
+        assert_eq!(missing.unwrap_err(), "chain.pem.next is missing");
+        std::fs::write(home.path().join("chain.pem.next"), "\n").unwrap();
+        let (found, chain) = certificate(home.path(), Set::Next).unwrap().unwrap();
+        assert_eq!((&found, chain.len()), (leaf.der(), 0));
+    }
 }

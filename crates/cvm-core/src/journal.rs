@@ -97,8 +97,13 @@ pub enum EventKind {
 
 impl EventKind {
     /// The kinds that alarms are of, so that who counts them can begin at nought.
-    pub const ALARMS: [Self; 3] =
-        [Self::AnotherKeyRefused, Self::BurntTokenShown, Self::RevokedCertificateUsed];
+    pub const ALARMS: [Self; 5] = [
+        Self::AnotherKeyIssued,
+        Self::AnotherKeyPending,
+        Self::AnotherKeyRefused,
+        Self::BurntTokenShown,
+        Self::RevokedCertificateUsed,
+    ];
 
     /// The name in the API; for alarms, also the metric's label.
     #[must_use]

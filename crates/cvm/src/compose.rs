@@ -88,6 +88,7 @@ pub(crate) async fn compose(
         operators: stores.operators.clone(),
         platform: Arc::new(Counted::new(platform, &metrics)),
         policies: stores.policies.clone(),
+        revocations: stores.revocations.clone(),
         secrets: pki.secrets(),
         store: stores.store.clone(),
     };

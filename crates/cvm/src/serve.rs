@@ -35,6 +35,7 @@ pub(crate) struct Running {
     pub(crate) root_fingerprint: String,
     device: Serving,
     operator: Serving,
+    plain: Option<Serving>,
     metrics: Option<MetricsServing>,
     sending: Sending,
     tasks: JoinHandle<()>,
@@ -52,15 +53,14 @@ pub(crate) async fn start(
     ready_file: Option<&Path>,
 ) -> Result<Running, Failure> {
     let hold = hold(layout)?;
-    descriptors::raise_limit(config.limits.connections);
+    let listeners = 2 + u64::from(config.http.plain_listen.is_some());
+    descriptors::raise_limit(listeners * u64::from(config.limits.connections));
     // Argon2's memory is given back before anything listens.
     let vault = compose::open_vault(layout, passphrase)?;
     let device_listener = bind("[http] listen", config.http.listen).await?;
     let operator_listener = bind("[operator] listen", config.operator_listen).await?;
-    let metrics_listener = match config.metrics_listen {
-        Some(address) => Some(bind("[metrics] listen", address).await?),
-        None => None,
-    };
+    let plain_listener = bind_optional("[http] plain_listen", config.http.plain_listen).await?;
+    let metrics_listener = bind_optional("[metrics] listen", config.metrics_listen).await?;
     let public_url = public_url(config, &device_listener)?;
     let crl_url = config.http.crl_url.clone().unwrap_or_else(|| public_url.clone());
     let composed = compose::compose(layout, config, &vault, &crl_url).await?;
@@ -73,6 +73,8 @@ pub(crate) async fn start(
         .map_err(|error| not_started(&error))?;
     let operator = cvm_api::serve_operator(operator_listener, &identities.operator, &api)
         .map_err(|error| not_started(&error))?;
+    let plain = plain_listener.map(|listener| cvm_api::serve_plain(listener, &api)).transpose();
+    let plain = plain.map_err(|error| not_started(&error))?;
     let metrics = serve_metrics(metrics_listener, &composed)?;
     let root_fingerprint = composed.pki.root_fingerprint();
     let tasks = tasks::spawn(&composed, identities, config.clone()).await;
@@ -81,6 +83,7 @@ pub(crate) async fn start(
         root_fingerprint,
         device,
         operator,
+        plain,
         metrics,
         sending: composed.sending,
         tasks,
@@ -113,7 +116,12 @@ impl Running {
                 tracing::warn!(path = %path.display(), %error, "the ready file stays");
             }
         }
-        tokio::join!(self.device.drain(), self.operator.drain());
+        let plain = async {
+            if let Some(plain) = self.plain {
+                plain.drain().await;
+            }
+        };
+        tokio::join!(self.device.drain(), self.operator.drain(), plain);
         // Alarms of the last requests are in it now.
         self.sending.drain().await;
         drop(self.metrics);
@@ -125,6 +133,7 @@ impl Running {
             "pid": std::process::id(),
             "http": self.device_address().to_string(),
             "operator": self.operator_address().to_string(),
+            "plain": self.plain.as_ref().map(|plain| plain.local_addr().to_string()),
             "mqtt": null,
             "control": null,
             "metrics": self.metrics.as_ref().map(|metrics| metrics.local_addr().to_string()),
@@ -157,6 +166,16 @@ fn serve_metrics(
         );
     }
     Ok(Some(serving))
+}
+
+async fn bind_optional(
+    key: &str,
+    address: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, Failure> {
+    match address {
+        Some(address) => bind(key, address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cvm_wire::device::{VendRequest, Vended};
+use cvm_wire::device::{RenewRequest, VendRequest, Vended};
 use rustls_pki_types::CertificateDer;
-use serde_json::json;
 
 use super::Run;
 use super::next::{self, Candidate, Extent};
@@ -52,11 +51,11 @@ impl Run<'_> {
         let csr = certificate_request(key)?;
         let client = self.client(self.pinned(), Some(device.0))?;
         self.reporter.step(&format!("asking {} for a new certificate", client.server()));
-        let request = json!({ "csr": csr });
+        let request = RenewRequest { csr: Some(csr.clone()) };
         let asked =
             self.retries.run(|| client.post("/v1/certificates/renew").json(&request).fetch());
         let vended = match (asked, &self.options.token) {
-            (Err(fault), Some(token)) if fault.slug() != "x" => {
+            (Err(fault), Some(token)) if fault.slug() == "certificate-expired" => {
                 let token = token.clone();
                 self.reporter.step("the certificate has expired: asking with the token");
                 self.ask_with(&token, csr)

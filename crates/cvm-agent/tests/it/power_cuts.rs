@@ -98,6 +98,28 @@ fn an_enrollment_that_is_run_again_finds_a_whole_set_after_any_power_cut() {
     }
 }
 
+#[test]
+fn a_candidate_that_was_revoked_is_replaced_after_any_power_cut() {
+    for operations in 0..OPERATIONS_MAX {
+        let device = Enrolled::new();
+        *device.registry.loses.lock() = Some("/confirm");
+        renew(&device.options(), &Silent).unwrap_err();
+        device.registry.end(1, "certificate-revoked");
+        device.registry.issued.lock()[0].standing = Standing::Current;
+        let mut options = device.options();
+        options.faults = Faults::after(operations);
+        let is_whole = renew(&options, &Silent).is_ok();
+        if !is_whole {
+            drop(renew(&device.options(), &Silent));
+        }
+        device.assert_renewed();
+        if is_whole {
+            return;
+        }
+    }
+    panic!("it never came to its end");
+}
+
 /// A device whose certificate is proven and whose files are all still to be renamed.
 fn proven() -> Enrolled {
     let is_untouched = |device: &Enrolled| is_proven(device) && device.certificate() == 0;

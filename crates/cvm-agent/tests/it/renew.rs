@@ -180,12 +180,16 @@ fn one_that_expired_asks_with_its_token_and_the_key_it_had_sent() {
 }
 
 #[test]
-fn the_token_is_shown_to_nobody_while_the_certificate_will_do() {
+fn the_token_is_shown_only_where_the_certificate_has_expired() {
     let device = Enrolled::new();
     device.server.heard.lock().clear();
     let mut options = device.options();
     options.token = Some(token());
     renew(&options, &Silent).unwrap();
+    for slug in ["certificate-revoked", "certificate-superseded", "token-pending"] {
+        device.registry.instead.lock().push(problem(403, slug, ""));
+        renew(&options, &Silent).unwrap_err();
+    }
     let heard = device.server.heard.lock().concat();
     assert!(!String::from_utf8_lossy(&heard).contains(TOKEN));
 }

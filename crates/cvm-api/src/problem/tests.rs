@@ -2,6 +2,7 @@
 
 use cvm_core::decision::Denial;
 use cvm_core::key::{CsrError, WeakKey};
+use cvm_core::provisioning::Taken;
 
 use super::*;
 
@@ -14,7 +15,9 @@ fn refusals() -> Vec<(Refusal, u16)> {
     };
     vec![
         (Refusal::AccessDenied(Denial::WrongToken), 403),
-        (Refusal::AlreadyIssued, 409),
+        (Refusal::AlreadyIssued(Taken::AnotherKey), 409),
+        (Refusal::PendingApproval { review: AttemptCode::from_random(1) }, 202),
+        (Refusal::TokenPending, 409),
         (Refusal::CertificateExpired, 403),
         (Refusal::CertificateInactive, 403),
         (Refusal::CertificateRequired, 401),
@@ -36,7 +39,7 @@ fn every_refusal_of_core_keeps_its_slug_and_has_its_status() {
         let slug = refusal.slug();
         let refused = Refused::from(refusal);
         assert_eq!((refused.slug.as_str(), refused.slug.status()), (slug, status));
-        let waits = matches!(status, 429 | 503);
+        let waits = matches!(status, 202 | 429 | 503);
         assert_eq!(refused.retry_after.is_some(), waits, "{slug}");
     }
 }
@@ -62,8 +65,8 @@ fn the_cause_is_for_the_log_only() {
     for refused in [
         Refused::from(StoreError::Corrupt(String::from("the cause"))),
         Refused::from(StoreError::Unavailable("the cause".into())),
-        Refused::from(RegisterRefusal::Unavailable(String::from("the cause"))),
-        Refused::from(refusals().remove(12).0),
+        Refused::from(OperatorRefusal::Unavailable(String::from("the cause"))),
+        Refused::from(refusals().into_iter().find(|(_, status)| *status == 503).unwrap().0),
     ] {
         assert_eq!(refused.slug, Slug::Unavailable);
         assert!(!refused.detail.contains("cause"), "{}", refused.detail);
@@ -75,13 +78,17 @@ fn the_cause_is_for_the_log_only() {
 #[test]
 fn every_refusal_of_a_registration_has_its_slug() {
     for (refusal, slug, status) in [
-        (RegisterRefusal::AlreadyExists, "already-exists", 409),
-        (RegisterRefusal::DeviceDeleted, "device-deleted", 409),
-        (RegisterRefusal::Invalid(String::from("so")), "invalid-request", 400),
-        (RegisterRefusal::ThingNameTaken, "thing-name-taken", 409),
-        (RegisterRefusal::Unavailable(String::from("so")), "unavailable", 503),
-        (RegisterRefusal::UnknownPolicy("p".parse().unwrap()), "unknown-policy", 400),
-        (RegisterRefusal::UnknownProfile("p".parse().unwrap()), "unknown-profile", 400),
+        (OperatorRefusal::AlreadyExists, "already-exists", 409),
+        (OperatorRefusal::DeviceDeleted, "device-deleted", 409),
+        (OperatorRefusal::Invalid(String::from("so")), "invalid-request", 400),
+        (OperatorRefusal::NotFound("device"), "not-found", 404),
+        (OperatorRefusal::NotUnissued, "role-required", 403),
+        (OperatorRefusal::TokenReused, "token-reused", 409),
+        (OperatorRefusal::WrongState(String::from("so")), "wrong-state", 409),
+        (OperatorRefusal::ThingNameTaken, "thing-name-taken", 409),
+        (OperatorRefusal::Unavailable(String::from("so")), "unavailable", 503),
+        (OperatorRefusal::UnknownPolicy("p".parse().unwrap()), "unknown-policy", 400),
+        (OperatorRefusal::UnknownProfile("p".parse().unwrap()), "unknown-profile", 400),
     ] {
         let refused = Refused::from(refusal);
         assert_eq!((refused.slug.as_str(), refused.slug.status()), (slug, status));

@@ -185,7 +185,12 @@ mod document {
                 Listener::Operator => "operator",
             };
             assert_eq!(operation["tags"][0], tag, "{route:?}");
-            assert_eq!(operation.get("requestBody").is_some(), route.endpoint.takes_json());
+            let takes = match operation.pointer("/requestBody/required") {
+                None => Takes::Nothing,
+                Some(required) if required == false => Takes::JsonOrNothing,
+                Some(_) => Takes::Json,
+            };
+            assert_eq!(takes, route.endpoint.takes(), "{}", route.path);
         }
     }
 

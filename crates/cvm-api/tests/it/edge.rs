@@ -12,10 +12,10 @@ use crate::harness::{NOW, TOKEN, World, request, vend_body};
 #[tokio::test]
 async fn what_is_not_here_is_404_and_another_method_405() {
     let world = World::new().await;
-    for (method, path) in [("GET", "/"), ("GET", "/v1/renew"), ("POST", "/v1/certificates/renew")] {
+    for (method, path) in [("GET", "/"), ("GET", "/v1/renew"), ("POST", "/v1/certificates/x")] {
         assert_eq!(world.device(method, path, "").await.problem(), (404, "not-found".into()));
     }
-    for action in ["disable", "enable", "new-token", "none"] {
+    for action in ["rename", "none", "Disable"] {
         let path = format!("/v1/devices/SN-1:{action}");
         assert_eq!(world.operator("POST", &path, "").await.problem(), (404, "not-found".into()));
     }

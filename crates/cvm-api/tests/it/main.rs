@@ -10,6 +10,7 @@
 
 mod admin_tokens;
 mod connections;
+mod crls;
 mod drain;
 mod edge;
 mod failures;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use cvm_wire::SecretText;
-use cvm_wire::device::{Endpoints, VendRequest, Vended};
+use cvm_wire::device::{Endpoints, RenewRequest, VendRequest, Vended};
 use cvm_wire::operator::{
     AdminToken, Attempt, AttemptList, Certificate, CertificateBrief, Device, JournalRow, List,
-    NewAdminToken, NewDevice, Policy, Step, UnknownSerialNumbers,
+    NewAdminToken, NewDevice, NewToken, Policy, Review, Revocation, Step, UnknownSerialNumbers,
 };
-use cvm_wire::problem::Problem;
+use cvm_wire::problem::{Pending, Problem};
 use serde::Serialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -101,7 +101,6 @@ fn device(token: Option<SecretText>) -> Device {
         policy: t(),
         profile: t(),
         attributes: BTreeMap::new(),
-        again: false,
         roads: Vec::new(),
         state: t(),
         disabled: false,
@@ -208,8 +207,38 @@ fn new_device(maybe: Option<String>) -> NewDevice {
         policy: maybe.clone(),
         profile: maybe.clone(),
         roads: maybe.as_ref().map(|_| Vec::new()),
+        again: maybe.is_some(),
         attributes: maybe.map(|text| (text.clone(), text)).into_iter().collect(),
     }
+}
+
+fn new_token(maybe: Option<String>) -> NewToken {
+    NewToken {
+        token: maybe.as_ref().map(|_| secret()),
+        revoke: maybe.is_some(),
+        token_expires: maybe,
+    }
+}
+
+fn review(maybe: Option<String>) -> Review {
+    Review {
+        id: t(),
+        serial_number: t(),
+        thing_name: t(),
+        state: t(),
+        key: maybe.clone(),
+        key_algorithm: maybe.clone(),
+        bound_key: maybe.clone(),
+        address: t(),
+        opened_at: t(),
+        approved_until: maybe,
+    }
+}
+
+fn pending() -> BTreeSet<String> {
+    let pending = Pending { review: t() };
+    let problem = Problem { kind: t(), title: t(), status: 202, detail: t(), attempt: t() };
+    names(&problem).union(&names(&pending)).cloned().collect()
 }
 
 fn list<T>(item: T) -> List<T> {
@@ -256,9 +285,21 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
             (names(&new_admin_token(full.clone())), names(&new_admin_token(None))),
         ),
         two("NewDevice", (names(&new_device(full.clone())), names(&new_device(None)))),
+        two("NewToken", (names(&new_token(full.clone())), names(&new_token(None)))),
+        two("PendingProblem", same(pending())),
         two("Policy", same(names(&policy()))),
         two("PolicyList", same(names(&list(policy())))),
         two("Problem", same(names(&problem))),
+        two(
+            "RenewRequest",
+            (names(&RenewRequest { csr: full.clone() }), names(&RenewRequest { csr: None })),
+        ),
+        two("Review", same(names(&review(full.clone())))),
+        two("ReviewList", same(names(&list(review(None))))),
+        two(
+            "Revocation",
+            (names(&Revocation { reason: full.clone() }), names(&Revocation { reason: None })),
+        ),
         two("Step", same(names(&step))),
         two("UnknownSerialNumbers", same(names(&unknown()))),
         two("Vended", (names(&vended(Some(secret()))), names(&vended(None)))),

@@ -2,6 +2,7 @@
 //! by the test here, and by `cargo xtask tidy`, which looks for the literals.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Duration;
 
 use cvm_e2e::{Environment, Response, wait_for};
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 enum Who {
     /// Anyone, on both listeners.
     Anyone,
+    /// Anyone, on the device listener only.
+    AnyoneAtDevices,
     /// Anyone, on the operator listener only.
     AnyoneAtOperators,
     /// A device, by the token in the body, on the device listener only.
@@ -35,6 +38,8 @@ const NO_CERTIFICATE: &str =
 const OPERATIONS: &[(&str, &str, Who)] = &[
     ("POST /v1/certificates", "/v1/certificates", Who::Token),
     ("POST /v1/certificates/confirm", "/v1/certificates/confirm", Who::Certificate),
+    ("GET /v1/crl/{issuer}/{shard}.crl", "/v1/crl/{issuer}/5a.crl", Who::AnyoneAtDevices),
+    ("GET /v1/ca/{issuer}.cer", "/v1/ca/{issuer}.cer", Who::AnyoneAtDevices),
     ("GET /v1/trust-bundle", "/v1/trust-bundle", Who::Anyone),
     ("GET /healthz", "/healthz", Who::Anyone),
     ("GET /readyz", "/readyz", Who::Anyone),
@@ -110,6 +115,15 @@ fn ask(
     operators.request(method, path, &headers, body).unwrap()
 }
 
+/// The key identifier of the CA that signs devices, as paths have it.
+fn devices_ca(environment: &Environment) -> String {
+    let certificate = environment.data().join("vault/devices-ca.pem");
+    let arguments = ["x509", "-noout", "-ext", "subjectKeyIdentifier", "-in"];
+    let shown = Command::new("openssl").args(arguments).arg(certificate).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    shown.lines().last().unwrap().trim().replace(':', "").to_lowercase()
+}
+
 #[test]
 fn every_route_lets_in_whom_it_should_and_nobody_else() {
     let environment = Environment::start(&[]).unwrap();
@@ -120,7 +134,9 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
     assert_eq!(listed, operations(&document), "each operation has one line in OPERATIONS");
 
     let callers = callers(&environment);
+    let issuer = devices_ca(&environment);
     for (operation, path, who) in OPERATIONS {
+        let path = &path.replace("{issuer}", &issuer);
         let method = operation.split(' ').next().unwrap();
         let body = json!({"serialNumber": "SN-1", "token": "no token of this device"});
         let body = (method != "GET" && *who != Who::Certificate).then_some(&body);
@@ -131,6 +147,9 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
         match who {
             Who::Anyone => {
                 assert_eq!((at_devices.0, at_operators.0), (200, 200), "{operation}");
+            }
+            Who::AnyoneAtDevices => {
+                assert_eq!((at_devices.0, at_operators), (200, not_found), "{operation}");
             }
             Who::AnyoneAtOperators => {
                 assert_eq!((at_devices, at_operators.0), (not_found, 200), "{operation}");

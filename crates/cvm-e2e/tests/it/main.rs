@@ -12,6 +12,7 @@ mod authorization;
 mod by_hand;
 mod commands;
 mod crash;
+mod crls;
 mod hostile;
 mod metrics;
 mod notify;

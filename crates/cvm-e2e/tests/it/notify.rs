@@ -161,7 +161,8 @@ fn a_receiver_that_is_not_who_it_should_be_is_sent_nothing() {
 
 #[test]
 fn a_receiver_that_is_down_gets_it_once_it_is_up() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Free, and where no other test takes it meanwhile.
+    let address = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
     let environment = environment(&notify(&format!("http://{address}/")));
     Bound::new(&environment, "SN-1").alarm();
     wait_for_log(&environment, "an alarm was not delivered yet");

@@ -3,8 +3,9 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use cvm_e2e::{Client, Environment, Key, Response};
+use cvm_e2e::{Client, Environment, Key, Receiver, Reply, Response, wait_for};
 use serde_json::json;
 
 /// A secret, and how else it might be written.
@@ -41,9 +42,7 @@ fn pem_line(pem: &str) -> String {
     pem.lines().nth(1).unwrap().to_owned()
 }
 
-/// The private scalar of a P-256 key in PKCS #8, as bytes: 32 octets behind `02 01 01 04 20`.
-fn scalar(pem: &str) -> Vec<u8> {
-    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+fn base64_decoded(text: &str) -> Vec<u8> {
     let digit = |c: u8| match c {
         b'A'..=b'Z' => c - b'A',
         b'a'..=b'z' => c - b'a' + 26,
@@ -51,13 +50,20 @@ fn scalar(pem: &str) -> Vec<u8> {
         b'+' => 62,
         _ => 63,
     };
-    let digits: Vec<u8> = body.bytes().filter(|c| *c != b'=').map(digit).collect();
-    let mut der = Vec::new();
+    let digits: Vec<u8> = text.bytes().filter(|c| *c != b'=').map(digit).collect();
+    let mut bytes = Vec::new();
     for four in digits.chunks(4) {
         let bits = four.iter().fold(0_u32, |sum, six| (sum << 6) | u32::from(*six));
         let bits = bits << (6 * (4 - four.len()));
-        der.extend(bits.to_be_bytes()[1..four.len()].iter());
+        bytes.extend(bits.to_be_bytes()[1..four.len()].iter());
     }
+    bytes
+}
+
+/// The private scalar of a P-256 key in PKCS #8, as bytes: 32 octets behind `02 01 01 04 20`.
+fn scalar(pem: &str) -> Vec<u8> {
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = base64_decoded(&body);
     let mark = [0x02, 0x01, 0x01, 0x04, 0x20];
     let at = der.windows(mark.len()).position(|window| window == mark).unwrap() + mark.len();
     der[at..at + 32].to_vec()
@@ -65,10 +71,13 @@ fn scalar(pem: &str) -> Vec<u8> {
 
 const PASSPHRASE: &str = "a passphrase of the test run";
 const BROUGHT: &str = "token-that-the-operator-brings";
+/// Who knows a webhook's path may write to it.
+const PATH_SECRET: &str = "services/T0/B0/a-path-that-lets-in";
 
 /// A whole run, and everything it said.
 struct Run {
     environment: Environment,
+    receiver: Receiver,
     secrets: Vec<String>,
     private_keys: Vec<Vec<u8>>,
     outputs: String,
@@ -84,12 +93,20 @@ impl Run {
         std::fs::write(&passphrase, format!("{PASSPHRASE}\n")).unwrap();
         let file = passphrase.to_str().unwrap();
         environment.init(&["--passphrase-file", file]).unwrap();
+        // One that fails first, so that the log has to say something of it.
+        let receiver = Receiver::http(&[Reply::Status(503)]).unwrap();
+        notify(&environment, &receiver);
         let (code, _, outputs) = environment.run(&["serve"]).unwrap();
         assert_ne!(code, 0, "sealed is sealed");
         environment.serve_with(&["--passphrase-file", file]).unwrap();
         let admin = environment.admin_token().unwrap();
-        let secrets = vec![PASSPHRASE.to_owned(), BROUGHT.to_owned(), admin];
-        Self { environment, secrets, private_keys: Vec::new(), outputs, answers: Vec::new() }
+        let text = std::fs::read_to_string(environment.data().join("notify-secret")).unwrap();
+        let webhook = text.trim().strip_prefix("whsec_").unwrap().to_owned();
+        let private_keys = vec![base64_decoded(&webhook)];
+        assert_eq!(private_keys[0].len(), 32);
+        let secrets =
+            vec![PASSPHRASE.to_owned(), BROUGHT.to_owned(), PATH_SECRET.to_owned(), admin, webhook];
+        Self { environment, receiver, secrets, private_keys, outputs, answers: Vec::new() }
     }
 
     /// Registers `SN-2` with a token on standard input.
@@ -202,9 +219,20 @@ impl Run {
         {
             self.answers.push(self.environment.operate("GET", path, None).unwrap());
         }
+        let metrics = format!("http://{}/metrics", self.environment.ready("metrics"));
+        let metrics = Command::new("curl").args(["-sS", &metrics]).output().unwrap();
+        let metrics = String::from_utf8(metrics.stdout).unwrap();
+        assert!(metrics.contains("cvm_alarms_total"), "{metrics}");
+        self.outputs.push_str(&metrics);
+        let webhooks = wait_for("the webhook", Duration::from_secs(60), || {
+            Ok(Some(self.receiver.received()).filter(|received| received.len() >= 2))
+        });
+        for webhook in webhooks.unwrap() {
+            self.outputs.push_str(&format!("{:?}{}", webhook.fields, webhook.body));
+        }
     }
 
-    /// Where a secret could be: log, outputs, answers, every file but the one that is for it.
+    /// Where a secret could be: log, outputs, answers, every file but those that are for it.
     fn places(&self) -> Vec<(String, Vec<u8>)> {
         let made_here = |answer: &&Response| !answer.body.contains("privateKey");
         let mut places = vec![
@@ -219,9 +247,19 @@ impl Run {
             places.iter().any(|(name, _)| name.ends_with("cvm.db")),
             "the database is searched"
         );
-        places.retain(|(name, _)| !name.ends_with("/admin-token"));
+        let is_for_one = |name: &str| {
+            ["/admin-token", "/notify-secret", "/cvm.toml"].iter().any(|it| name.ends_with(it))
+        };
+        places.retain(|(name, _)| !is_for_one(name));
         places
     }
+}
+
+fn notify(environment: &Environment, receiver: &Receiver) {
+    let path = environment.data().join("cvm.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let url = receiver.url(&format!("/{PATH_SECRET}?key={PATH_SECRET}"));
+    std::fs::write(path, format!("{text}\n[[notify]]\nurl = {url:?}\n")).unwrap();
 }
 
 #[test]
@@ -255,20 +293,22 @@ fn no_secret_of_a_whole_run_is_found_anywhere() {
 #[test]
 fn files_with_secrets_are_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let environment = Environment::start(&[]).unwrap();
+    let mut environment = Environment::new(&[]).unwrap();
+    environment.init(&["--unsealed"]).unwrap();
+    notify(&environment, &Receiver::http(&[]).unwrap());
+    environment.serve().unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&environment.data()), 0o700);
     let listed =
         Command::new("find").arg(environment.data()).args(["-type", "f"]).output().unwrap();
     let mut secret_files = 0;
     for path in String::from_utf8(listed.stdout).unwrap().lines() {
-        let is_secret = ["admin-token", "key.pem", ".sealed", "master.key", "cvm.db"]
-            .iter()
-            .any(|name| path.ends_with(name));
+        let names = ["admin-token", "key.pem", ".sealed", "master.key", "cvm.db", "notify-secret"];
+        let is_secret = names.iter().any(|name| path.ends_with(name));
         if is_secret {
             secret_files += 1;
             assert_eq!(mode(Path::new(path)) & 0o077, 0, "{path}");
         }
     }
-    assert!(secret_files >= 5, "{secret_files}");
+    assert!(secret_files >= 6, "{secret_files}");
 }

@@ -13,13 +13,7 @@ use crate::support::{Home, KEY_KINDS, NOW, python, run, text};
 
 /// Entries of shard 9a, one for each reason and one without.
 pub(crate) fn entries_of_each_reason() -> Vec<RevokedEntry> {
-    let reasons = [
-        None,
-        Some(Reason::Unspecified),
-        Some(Reason::KeyCompromise),
-        Some(Reason::Superseded),
-        Some(Reason::CessationOfOperation),
-    ];
+    let reasons = [None].into_iter().chain(Reason::ALL.map(Some));
     let entry = |(n, reason): (u8, Option<Reason>)| RevokedEntry {
         certificate_serial: [&[0x9A; 16][..], &[n]].concat(),
         revoked_at: NOW.minus(Span(i64::from(n))),
@@ -121,16 +115,20 @@ fn openssl_prints_what_was_meant() {
         &format!("URI:http://crl.example.com:8080/v1/crl/{ski}/9a.crl"),
         "Only User Certificates",
         &format!("X509v3 CRL Number: \n                {}\n", NOW.0),
-        "Key Compromise",
-        "Superseded",
+        "AA Compromise",
+        "Affiliation Changed",
+        "CA Compromise",
         "Cessation Of Operation",
+        "Key Compromise",
+        "Privilege Withdrawn",
+        "Superseded",
         "Serial Number: 9A9A9A9A9A9A9A9A9A9A9A9A9A9A9A9A04\n        Revocation Date: Mar  1 11:59:56 2026 GMT",
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
     let bytes: Vec<String> = ski.0.iter().map(|octet| format!("{octet:02X}")).collect();
     assert!(shown.contains(&bytes.join(":")), "{shown}");
-    assert_eq!(shown.matches("X509v3 CRL Reason Code").count(), 3, "{shown}");
+    assert_eq!(shown.matches("X509v3 CRL Reason Code").count(), 7, "{shown}");
     assert!(!shown.contains("Unspecified"), "{shown}");
     assert!(printed(&home, &home.crl(0x9A, NOW, Vec::new())).contains("No Revoked Certificates."));
 }
@@ -202,7 +200,7 @@ fn cryptography_reads_what_was_meant() {
     let ca = home.file("ca.pem", &home.created.devices_ca_pem);
     let said = run(python(), &["-c", JUDGE, text(&list), text(&ca)]);
     let url = home.issuer.crl_url(&home.issuer.issuer_id(), 0x9A).unwrap();
-    let mut expected = format!("{} {url} 5\n", NOW.0);
+    let mut expected = format!("{} {url} 9\n", NOW.0);
     for entry in entries {
         let reason = entry.reason.filter(|reason| *reason != Reason::Unspecified);
         let reason = reason.map_or(String::new(), |reason| format!(" {}", reason.as_str()));

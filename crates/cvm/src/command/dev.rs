@@ -1,5 +1,6 @@
 //! `cvm dev`: the ten-minute tour. A throw-away server, a demo device, its certificate, its first
-//! use, the same request again, another key; each as one line of plain words with its time.
+//! use, the same request again, another key, renewal, revocation; each as one line of plain words
+//! with its time.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -10,13 +11,14 @@ use cvm_agent::enroll::{
 };
 use cvm_agent::error::Error;
 use cvm_agent::keys::{DeviceKey, KeyAlgorithm};
+use cvm_agent::renew::{RenewOptions, Renewal, When, renew};
 use cvm_agent::token::Token;
 use cvm_core::id::hex;
 use cvm_core::ports::Entropy;
 use cvm_pki::SystemEntropy;
 use cvm_wire::SecretText;
 use cvm_wire::device::{VendRequest, Vended};
-use cvm_wire::operator::{Device, NewDevice};
+use cvm_wire::operator::{Certificate, Device, NewDevice, Revocation};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -195,16 +197,48 @@ impl Tour {
         step("another key with the burnt token is refused: access-denied", || {
             self.must_refuse(&token, "access-denied")
         })?;
+        let renewed = step(
+            "the device renews: a new key, its certificate beside the old one, proven, then used",
+            || self.renew(),
+        )?;
+        step("an operator revokes that certificate, and what was burnt stays burnt", || {
+            self.revoke(&renewed)
+        })?;
+        step("the certificate is refused from then on: certificate-revoked", || {
+            let refused = confirm(&self.directory, &ConfirmOptions::default(), &Silent);
+            must_be_refused(refused.map(drop), "certificate-revoked")
+        })?;
         Ok((self.serial, self.directory))
     }
 
-    fn register(&self) -> Result<SecretText, Failure> {
+    fn renew(&self) -> Result<String, Failure> {
+        let options = RenewOptions::new(&self.directory, When::Now);
+        match renew(&options, &Silent).map_err(remote::failure)? {
+            Renewal::Renewed { record, .. } => Ok(record.certificate_id),
+            Renewal::AlreadyRenewed { .. } | Renewal::NotDue { .. } => Err(bug("it did not renew")),
+        }
+    }
+
+    fn revoke(&self, certificate_id: &str) -> Done {
+        let body = Revocation { reason: Some(String::from("cessationOfOperation")) };
+        let path = format!("/v1/certificates/{certificate_id}:revoke");
+        let revoked = self.operator()?.post(&path).json(&body).fetch::<Certificate>();
+        match revoked.map_err(remote::failure)?.state.as_str() {
+            "revoked" => Ok(()),
+            state => Err(bug(&format!("the certificate is {state}"))),
+        }
+    }
+
+    fn operator(&self) -> Result<Client, Failure> {
         let admin = read_secret("the admin token", &self.layout.admin_token())?;
         let client = Client::builder(&self.operator_url)
             .trust(Trust::RootFile(self.layout.root_ca()))
-            .bearer(SecretText::new(admin))
-            .build()
-            .map_err(remote::failure)?;
+            .bearer(SecretText::new(admin));
+        client.build().map_err(remote::failure)
+    }
+
+    fn register(&self) -> Result<SecretText, Failure> {
+        let client = self.operator()?;
         let new = NewDevice { serial_number: self.serial.clone(), ..NewDevice::default() };
         let device: Device =
             client.post("/v1/devices").json(&new).fetch().map_err(remote::failure)?;
@@ -224,16 +258,7 @@ impl Tour {
 
     fn must_refuse(&self, token: &SecretText, slug: &str) -> Done {
         let key = DeviceKey::generate(KeyAlgorithm::EcP256).map_err(|_| bug("no key"))?;
-        match self.vend(token, &key) {
-            Err(error) => {
-                let problem = error.refusal().and_then(|refusal| refusal.problem.as_ref());
-                match problem.is_some_and(|problem| problem.slug() == slug) {
-                    true => Ok(()),
-                    false => Err(remote::failure(error)),
-                }
-            }
-            Ok(_) => Err(bug("a second key got a certificate")),
-        }
+        must_be_refused(self.vend(token, &key).map(drop), slug)
     }
 
     fn vend(&self, token: &SecretText, key: &DeviceKey) -> Result<Vended, Error> {
@@ -248,6 +273,15 @@ impl Tour {
             key_algorithm: None,
         };
         client.post("/v1/certificates").json(&request).fetch()
+    }
+}
+
+/// That it was refused with this slug, and not otherwise.
+fn must_be_refused(result: Result<(), Error>, slug: &str) -> Done {
+    match result {
+        Ok(()) => Err(bug("it was not refused")),
+        Err(error) if error.slug() == slug => Ok(()),
+        Err(error) => Err(remote::failure(error)),
     }
 }
 

@@ -10,6 +10,7 @@ use cvm_core::limit::Rate;
 use cvm_core::profile::{Profile, Profiles, Reissue};
 use cvm_core::time::Span;
 
+use super::listen::{self, Place};
 use super::{Notify, Reader, notify};
 
 /// Everything `serve` needs to know.
@@ -38,6 +39,8 @@ pub(crate) struct Config {
 pub(crate) struct Http {
     /// Address and port.
     pub(crate) listen: SocketAddr,
+    /// Address and port of what is served without TLS: CRLs and CA certificates; `None` is off.
+    pub(crate) plain_listen: Option<SocketAddr>,
     /// The names and addresses that the server's certificate has.
     pub(crate) hostnames: Vec<HostName>,
     /// What devices reach the server by; by default the first host name and the bound port.
@@ -224,6 +227,11 @@ impl FromStr for BaseUrl {
 /// The sections that hold one profile's rules.
 const ISSUANCE: &str = "issuance";
 
+const HTTP_LISTEN: Place = ("http", "listen");
+const METRICS_LISTEN: Place = ("metrics", "listen");
+const OPERATOR_LISTEN: Place = ("operator", "listen");
+const PLAIN_LISTEN: Place = ("http", "plain_listen");
+
 impl Config {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let store_url: Option<StoreUrl> = reader.text("store", "url", "sqlite:cvm.db");
@@ -236,13 +244,15 @@ impl Config {
             reader.fault("vault", "url", what);
         }
         let http = Http::read(reader);
-        let operator_listen = listen(reader, "operator", "127.0.0.1:8445");
-        let metrics_listen = metrics_listen(reader);
-        refuse_shared(reader, "operator", operator_listen, &[("http", http.listen)]);
-        if let Some(listen) = metrics_listen {
-            let others = [("http", http.listen), ("operator", operator_listen)];
-            refuse_shared(reader, "metrics", listen, &others);
-        }
+        let operator_listen = listen::address(reader, OPERATOR_LISTEN, "127.0.0.1:8445");
+        let metrics_listen = listen::optional(reader, METRICS_LISTEN, "127.0.0.1:9464");
+        let listeners = [
+            (HTTP_LISTEN, Some(http.listen)),
+            (PLAIN_LISTEN, http.plain_listen),
+            (OPERATOR_LISTEN, Some(operator_listen)),
+            (METRICS_LISTEN, metrics_listen),
+        ];
+        listen::refuse_shared(reader, &listeners);
         reader.later("mqtt", &["listen", "public_endpoint"]);
         reader.later("journal", &["mirror"]);
         reader.later("queue", &["url"]);
@@ -259,7 +269,8 @@ impl Config {
 
 impl Http {
     fn read(reader: &mut Reader) -> Self {
-        let listen = listen(reader, "http", "127.0.0.1:8443");
+        let listen = listen::address(reader, HTTP_LISTEN, "127.0.0.1:8443");
+        let plain_listen = listen::optional(reader, PLAIN_LISTEN, "");
         let hostnames: Option<Vec<HostName>> = reader.list("http", "hostnames", &["localhost"]);
         if hostnames.as_ref().is_some_and(Vec::is_empty) {
             let what = String::from("at least one name is needed for the server's certificate");
@@ -279,9 +290,10 @@ impl Http {
             let what = String::from("this version has no compatibility routes: leave it empty");
             reader.fault("http", "compatibility", what);
         }
-        reader.later("http", &["plain_listen", "trusted_proxies"]);
+        reader.later("http", &["trusted_proxies"]);
         Self {
             listen,
+            plain_listen,
             hostnames: hostnames.unwrap_or_default(),
             public_url: public_url.and_then(|url| url.0),
             crl_url: crl_url.and_then(|url| url.0),
@@ -313,59 +325,6 @@ impl Limits {
 
 fn number(reader: &mut Reader, key: &str, default: u32, least: u32, most: u32) -> u32 {
     reader.number("limits", key, default, least..=most).unwrap_or(default)
-}
-
-fn listen(reader: &mut Reader, section: &str, default: &str) -> SocketAddr {
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let address: Option<Listen> = reader.text(section, "listen", default);
-    address.map_or(nowhere, |address| address.0)
-}
-
-/// Two listeners have two addresses.
-fn refuse_shared(
-    reader: &mut Reader,
-    section: &str,
-    listen: SocketAddr,
-    others: &[(&str, SocketAddr)],
-) {
-    let same = others.iter().find(|(_, other)| *other == listen && listen.port() != 0);
-    if let Some((other, _)) = same {
-        let what = format!("[{other}] listen has this address already: choose another port");
-        reader.fault(section, "listen", what);
-    }
-}
-
-fn metrics_listen(reader: &mut Reader) -> Option<SocketAddr> {
-    let listen: Option<OptionalListen> = reader.text("metrics", "listen", "127.0.0.1:9464");
-    listen.and_then(|listen| listen.0)
-}
-
-/// An address and a port, or nothing.
-struct OptionalListen(Option<SocketAddr>);
-
-impl FromStr for OptionalListen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Ok(Self(None));
-        }
-        let listen = text.parse::<Listen>().map_err(|what| format!("{what}; or \"\" for off"))?;
-        Ok(Self(Some(listen.0)))
-    }
-}
-
-/// An address and a port.
-struct Listen(SocketAddr);
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| {
-            String::from("expected an IP address and a port, such as 127.0.0.1:8443 or [::]:8443")
-        })
-    }
 }
 
 fn read_profiles(reader: &mut Reader) -> Profiles {

@@ -133,6 +133,14 @@ fn metrics_are_off_where_they_listen_nowhere() {
 }
 
 #[test]
+fn nothing_is_served_without_tls_unless_it_is_told_where() {
+    assert_eq!(loaded("", &[]).config.http.plain_listen, None);
+    let on = loaded("[http]\nplain_listen = \"[::]:8080\"\n", &[]).config.http;
+    assert_eq!(on.plain_listen.unwrap().to_string(), "[::]:8080");
+    assert!(faults("[http]\nplain_listen = \"yes\"\n")[0].contains("or \"\" for off"));
+}
+
+#[test]
 fn two_listeners_have_two_addresses() {
     for section in ["operator", "metrics"] {
         let faults = faults(&format!("[{section}]\nlisten = \"127.0.0.1:8443\"\n"));
@@ -142,6 +150,8 @@ fn two_listeners_have_two_addresses() {
         );
     }
     assert_eq!(faults("[metrics]\nlisten = \"127.0.0.1:8445\"\n").len(), 1);
+    let plain = "[http]\nplain_listen = \"127.0.0.1:8445\"\n";
+    assert!(faults(plain)[0].starts_with("[operator] listen: [http] plain_listen has"));
     let any = "[http]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n";
     assert_eq!(faults(any), [""; 0], "port 0 is any port that is free");
 }

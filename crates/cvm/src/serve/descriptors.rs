@@ -1,13 +1,13 @@
-//! File descriptors: every connection is one, and the usual soft limit is too low for two listeners.
+//! File descriptors: every connection is one, and the usual soft limit is too low for our listeners.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files, databases, timers and the listeners themselves.
 const OWN: u64 = 64;
 
-/// Raises the soft limit to the hard one, and warns where `connections` on each of two listeners do
-/// not fit: connections that get no descriptor wait, and the operator's may be among them.
-pub(super) fn raise_limit(connections: u32) {
+/// Raises the soft limit to the hard one, and warns where `connections`, on all listeners together,
+/// do not fit: connections that get no descriptor wait, and the operator's may be among them.
+pub(super) fn raise_limit(connections: u64) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
         let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -15,7 +15,7 @@ pub(super) fn raise_limit(connections: u32) {
             tracing::debug!(%error, "the limit of open files stays as it is");
         }
     }
-    let needed = 2 * u64::from(connections) + OWN;
+    let needed = connections.saturating_add(OWN);
     let granted = getrlimit(Resource::Nofile).current;
     if let Some(granted) = granted.filter(|granted| *granted < needed) {
         tracing::warn!(

@@ -43,6 +43,7 @@ pub(super) async fn spawn(
             ticks.tick().await;
             tick.raise_mark().await;
             tick.sweep().await;
+            tick.sweep_crls().await;
             tick.renew_identity().await;
         }
     })
@@ -75,6 +76,17 @@ impl Tick {
         }
         for cause in swept.failures {
             tracing::error!(cause, "a device was not swept");
+        }
+    }
+
+    /// Signs the CRLs that changed, and those whose time has come.
+    async fn sweep_crls(&self) {
+        let swept = self.provisioning.sweep_crls().await;
+        if swept.signed > 0 {
+            tracing::debug!(signed = swept.signed, "CRLs signed");
+        }
+        if let Some(cause) = swept.cause {
+            tracing::error!(failed = swept.failed, cause, "a CRL was not signed");
         }
     }
 

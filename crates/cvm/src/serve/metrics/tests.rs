@@ -24,6 +24,8 @@ fn every_kind_of_alarm_and_of_loss_is_there_from_the_start() {
     assert_eq!(
         [lines(&text, "cvm_alarms_total"), lines(&text, "cvm_notify_failures_total")].concat(),
         [
+            "cvm_alarms_total{kind=\"another-key-issued\"} 0",
+            "cvm_alarms_total{kind=\"another-key-pending\"} 0",
             "cvm_alarms_total{kind=\"another-key-refused\"} 0",
             "cvm_alarms_total{kind=\"burnt-token-shown\"} 0",
             "cvm_alarms_total{kind=\"revoked-certificate-used\"} 0",

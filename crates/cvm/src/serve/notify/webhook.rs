@@ -81,9 +81,10 @@ impl Webhook {
     }
 
     /// Sends a message once. Every try has its own time, by which the receiver tells it from what
-    /// somebody recorded and sends again.
+    /// somebody recorded and sends again; it is the system's, which TLS goes by too, for the receiver
+    /// compares it with its own.
     pub(super) fn send(&self, message: &Message) -> Result<(), Fault> {
-        let timestamp = self.clock.read().now.0.to_string();
+        let timestamp = self.clock.status().system.0.to_string();
         let signature = self.secret.sign(&message.id, &timestamp, &message.body);
         let request = http::Request::post(self.url.uri().clone())
             .header(http::header::CONTENT_TYPE, "application/json")
