@@ -46,7 +46,7 @@ pub(crate) struct FlooredClock {
 
 impl FlooredClock {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, floor_seconds: build_seconds().max(SOURCE_SECONDS) }
+        Self { clock, floor_seconds: earliest().as_secs() }
     }
 
     pub(crate) fn raise(&mut self, seconds: u64) {
@@ -67,6 +67,12 @@ impl TimeProvider for FlooredClock {
     fn current_time(&self) -> Option<UnixTime> {
         Some(self.now())
     }
+}
+
+/// The earliest that it can be: this program is not older.
+#[must_use]
+pub fn earliest() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(build_seconds().max(SOURCE_SECONDS)))
 }
 
 /// <https://reproducible-builds.org/specs/source-date-epoch/>

@@ -122,3 +122,40 @@ pub(crate) fn is_ca(certificate: &CertificateDer<'_>) -> bool {
     };
     fault == Some(webpki::Error::CaUsedAsEndEntity)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(is_ca: IsCa, until: i32) -> CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        params.is_ca = is_ca;
+        params.not_before = date_time_ymd(2010, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_ca_is_told_by_its_certificate_whatever_the_time() {
+        for until in [2011, 2100] {
+            let ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            assert!(is_ca(&certificate(ca, until)), "{until}");
+            let ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            assert!(is_ca(&certificate(ca, until)), "{until}");
+            assert!(!is_ca(&certificate(IsCa::NoCa, until)), "{until}");
+            assert!(!is_ca(&certificate(IsCa::ExplicitNoCa, until)), "{until}");
+        }
+        assert!(!is_ca(&CertificateDer::from(vec![0x30, 0])));
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_key_in_it() {
+        let key = DeviceKey::generate(crate::keys::KeyAlgorithm::EcP256).unwrap();
+        let other = DeviceKey::generate(crate::keys::KeyAlgorithm::EcP256).unwrap();
+        let leaf = CertificateParams::default().self_signed(&key).unwrap();
+        assert!(is_for(leaf.der(), &key));
+        assert!(!is_for(leaf.der(), &other));
+    }
+}

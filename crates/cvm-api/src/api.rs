@@ -302,6 +302,8 @@ impl Api {
             Endpoint::CertificateRevoke => operator::certificates::revoke(self, &call).await.into(),
             Endpoint::CertificateShow => operator::certificates::show(self, &call).await.into(),
             Endpoint::CertificateVend => device::certificate_vend(self, &call).await,
+            Endpoint::ClockAccept => operator::clock::accept(self, &call).await.into(),
+            Endpoint::ClockShow => operator::clock::show(self).await.into(),
             Endpoint::CrlShow => crl::show(self, &call).await.into(),
             Endpoint::DeviceDelete => operator::devices::delete(self, &call).await.into(),
             Endpoint::DeviceDisable => operator::devices::disable(self, &call).await.into(),

@@ -100,6 +100,8 @@ pub(crate) const ROUTES: &[router::Route] = &[
         May(To::AdminTokenManage),
         AdminTokenRevoke,
     ),
+    route(Get, "/v1/clock", Operator, May(To::Read), ClockShow),
+    route(Post, "/v1/clock:accept", Operator, May(To::ClockAccept), ClockAccept),
     route(Get, "/v1/openapi.json", Operator, Anyone, OpenApiShow),
     route(Get, "/problems/{slug}", Both, Anyone, ProblemShow),
 ];

@@ -3,6 +3,7 @@
 pub(crate) mod admin_tokens;
 pub(crate) mod attempts;
 pub(crate) mod certificates;
+pub(crate) mod clock;
 pub(crate) mod devices;
 pub(crate) mod journal;
 pub(crate) mod policies;

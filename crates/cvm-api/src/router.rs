@@ -110,6 +110,8 @@ pub(crate) enum Endpoint {
     CertificateRevoke,
     CertificateShow,
     CertificateVend,
+    ClockAccept,
+    ClockShow,
     CrlShow,
     DeviceDelete,
     DeviceDisable,

@@ -12,6 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
+use crate::clock::FakeClock;
+
 /// How long an answer may take on two cores full of other tests.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
@@ -106,6 +108,13 @@ impl Client {
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
         let config = Self::builder(root)?.with_client_auth_cert(chain?, key)?;
         Ok(Self { address: address.to_owned(), config: Arc::new(config) })
+    }
+
+    /// The same, judging the server's certificate by `clock`.
+    #[must_use]
+    pub fn by_clock(mut self, clock: &FakeClock) -> Self {
+        Arc::make_mut(&mut self.config).time_provider = Arc::new(clock.clone());
+        self
     }
 
     fn builder(

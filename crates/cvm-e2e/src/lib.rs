@@ -2,6 +2,7 @@
 //! own, killed when the test ends; and a client that can send what no well-behaved one would.
 
 mod client;
+mod clock;
 mod receiver;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use client::{Client, Key, Response};
+pub use clock::FakeClock;
 pub use receiver::{Received, Receiver, Reply};
 
 /// How long the server may take to be ready: key making and two cores full of other tests.
@@ -60,6 +62,7 @@ pub struct Environment {
     server: Option<Child>,
     ready: Value,
     starts: u32,
+    clock: Option<FakeClock>,
 }
 
 impl Environment {
@@ -92,7 +95,8 @@ impl Environment {
         );
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let directory = tempfile::Builder::new().prefix("cvm-e2e-").tempdir()?;
-        Ok(Self { directory, settings: all, server: None, ready: Value::Null, starts: 0 })
+        let (ready, clock) = (Value::Null, None);
+        Ok(Self { directory, settings: all, server: None, ready, starts: 0, clock })
     }
 
     /// The data directory.
@@ -118,6 +122,7 @@ impl Environment {
             let name = format!("CVM_{}", key.replace('.', "__").to_uppercase());
             command.env(name, value);
         }
+        command.envs(self.clock.iter().flat_map(FakeClock::variables));
         Ok(command)
     }
 
@@ -241,12 +246,28 @@ impl Environment {
         format!("https://localhost:{}", address.rsplit(':').next().unwrap_or_default())
     }
 
+    fn client(&self, client: Client) -> Client {
+        match &self.clock {
+            Some(clock) => client.by_clock(clock),
+            None => client,
+        }
+    }
+
     /// A client of the device API that trusts the root and shows no certificate.
     ///
     /// # Errors
     /// Where the root cannot be read.
     pub fn device_client(&self) -> Result<Client> {
-        Client::new(&self.ready("http"), &self.root_ca()?)
+        Ok(self.client(Client::new(&self.ready("http"), &self.root_ca()?)?))
+    }
+
+    /// A client of the device API that shows a certificate.
+    ///
+    /// # Errors
+    /// Where root, certificate or key are none.
+    pub fn certificate_client(&self, chain: &str, key: &Key) -> Result<Client> {
+        let (address, root) = (self.ready("http"), self.root_ca()?);
+        Ok(self.client(Client::with_certificate(&address, &root, chain, &key.pem())?))
     }
 
     /// A client of the operator API.
@@ -254,7 +275,7 @@ impl Environment {
     /// # Errors
     /// Where the root cannot be read.
     pub fn operator_client(&self) -> Result<Client> {
-        Client::new(&self.ready("operator"), &self.root_ca()?)
+        Ok(self.client(Client::new(&self.ready("operator"), &self.root_ca()?)?))
     }
 
     /// The root's PEM.

@@ -45,11 +45,11 @@ pub mod entry {
     pub const TOKEN_MAC_KEY: &str = "token-mac-key";
 }
 
-const ROOT_FILE: &str = "root-ca.pem";
-const DEVICES_FILE: &str = "vault/devices-ca.pem";
-const SERVERS_FILE: &str = "vault/servers-ca.pem";
-const JOURNAL_FILE: &str = "vault/journal.pem";
-const SERVER_DIRECTORY: &str = "server";
+pub(crate) const ROOT_FILE: &str = "root-ca.pem";
+pub(crate) const DEVICES_FILE: &str = "vault/devices-ca.pem";
+pub(crate) const SERVERS_FILE: &str = "vault/servers-ca.pem";
+pub(crate) const JOURNAL_FILE: &str = "vault/journal.pem";
+pub(crate) const SERVER_DIRECTORY: &str = "server";
 /// The directory of the vault in the data directory.
 pub const VAULT_DIRECTORY: &str = "vault";
 

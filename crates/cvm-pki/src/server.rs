@@ -20,6 +20,7 @@ use crate::error::PkiError;
 use crate::host::Host;
 use crate::key::KeyKind;
 use crate::lint::Profile;
+use crate::pki::SERVER_DIRECTORY;
 use crate::{files, pem, profile};
 
 /// What the server certificate should be like.
@@ -72,6 +73,11 @@ pub(crate) fn issue(
 
 fn key_path(directory: &Path) -> PathBuf {
     directory.join("key.pem")
+}
+
+/// Where the certificate is, from the data directory.
+pub(crate) fn certificate_file() -> PathBuf {
+    certificate_path(Path::new(SERVER_DIRECTORY))
 }
 
 fn certificate_path(directory: &Path) -> PathBuf {

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cvm_core::ports::{Attempts, Catalogue, Journal, Operators, Policies, Revocations, Store};
+use cvm_core::time::Timestamp;
 
 pub use error::OpenError;
 pub use memory::MemoryStore;
@@ -58,6 +59,17 @@ pub fn open_with_faults(url: &str, directory: &Path, faults: &Faults) -> Result<
         revocations: store.clone(),
         store,
     })
+}
+
+/// The latest time on record in the store that `url` names, after a check that the store is whole.
+///
+/// Changes nothing and takes nothing from a server that has it open; blocks for as long as it takes
+/// to read all of it.
+///
+/// # Errors
+/// [`OpenError`] says what is wrong with the URL or the file.
+pub fn look(url: &str, directory: &Path) -> Result<Option<Timestamp>, OpenError> {
+    sqlite::look::mark(&directory.join(sqlite_path(url)?))
 }
 
 /// Whether [`open`] knows what `url` names; opens nothing.

@@ -9,6 +9,7 @@ mod attempts;
 mod database;
 mod fault;
 mod keys;
+pub(crate) mod look;
 mod numbers;
 mod operators;
 mod read;

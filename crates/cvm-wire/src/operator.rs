@@ -248,6 +248,31 @@ pub struct Step {
     pub evidence: String,
 }
 
+/// The server's clock.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Clock {
+    /// What the system's clock says.
+    pub now: String,
+    /// By what everything is judged; after a suspicious step forward, what it would be without it.
+    pub believed: String,
+    /// The latest time on record.
+    pub mark: Option<String>,
+    /// Whether certificates are issued by it.
+    pub trusted: bool,
+    /// Why not: `ahead-of-mark`, `before-issuer`, `behind-mark` or `stepped-forward`.
+    pub reason: Option<String>,
+}
+
+/// What was accepted.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClockAccepted {
+    /// The latest time on record from now on.
+    pub now: String,
+    /// What it was before.
+    pub mark_before: Option<String>,
+}
+
 /// A row of the journal.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Admin(AdminCommand),
     /// Why did it fail? The last attempts of a device, step by step, and what to do
     Explain(Explain),
+    /// Check configuration, keys, clock, store, expiry and listeners, each with its fix
+    Doctor(Doctor),
     /// Check a configuration, or show what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -416,6 +418,22 @@ pub(crate) enum PolicyCommand {
 pub(crate) struct Explain {
     /// A serial number, or an attempt code such as K7QF2-M8WXA
     pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Make what the clock says the latest time on record, forward or back, and believe it; with
+    /// the server stopped, beside its data directory, as well
+    #[arg(long)]
+    pub(crate) accept_time: bool,
+    /// The configuration (default: cvm.toml in the data directory)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Open a sealed vault with the passphrase in the first line of this file, to look at its keys
+    #[arg(long, value_name = "FILE", env = "CVM_PASSPHRASE_FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }

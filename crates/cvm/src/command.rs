@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod dev;
 mod device;
+mod doctor;
 mod enroll;
 mod explain;
 mod init;
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Done {
         Command::Device(DeviceCommand::List(args)) => device::list(&args),
         Command::Device(DeviceCommand::Renew(args)) => renew::run(&args),
         Command::Device(DeviceCommand::Show { serial, server }) => device::show(&serial, &server),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Policy(PolicyCommand::List(args)) => policy::list(&args),

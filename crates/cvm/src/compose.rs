@@ -16,7 +16,7 @@ use crate::config::{Config, HostName, ServerKey};
 use crate::data_dir::Layout;
 use crate::failure::{Exit, Failure};
 use crate::passphrase;
-use crate::serve::clock::{MarkedClock, system_now};
+use crate::serve::clock::MarkedClock;
 use crate::serve::metrics::{Counted, Metrics};
 use crate::serve::notify::{self, Sending};
 
@@ -64,8 +64,7 @@ pub(crate) async fn compose(
     let stores = stores.map_err(|error| failed("opening the store", &error))?;
     let mark = stores.store.mark_find().await;
     let mark = mark.map_err(|error| failed("reading the store", &error))?;
-    let clock = Arc::new(MarkedClock::new(mark.unwrap_or(Timestamp(0))));
-    warn_of_clock(&*clock, mark);
+    let clock = Arc::new(MarkedClock::start(mark));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let key_maker = KeyPool::new(threads, KEYS_WAITING_MAX);
     let key_maker = key_maker.map_err(|error| failed("starting the key makers", &error))?;
@@ -98,15 +97,6 @@ pub(crate) async fn compose(
     Ok(Composed { provisioning, pki, clock, stores, metrics, sending })
 }
 
-fn warn_of_clock(clock: &dyn Clock, mark: Option<Timestamp>) {
-    if let (false, Some(mark)) = (clock.read().is_trusted, mark) {
-        tracing::error!(
-            now = %system_now(), latest = %mark,
-            "the clock is behind the latest time on record: nothing is issued until it is set"
-        );
-    }
-}
-
 /// The names in the server's certificate: what the operator says, and this machine's own, so that
 /// commands beside the data directory reach it whatever it is called from outside.
 pub(crate) fn certificate_names(hostnames: &[String]) -> Vec<String> {
@@ -136,17 +126,17 @@ pub(crate) fn server_names(config: &Config) -> (Vec<String>, KeyAlgorithm) {
     (certificate_names(&names), algorithm)
 }
 
-/// The server's certificate and key as TLS wants them, re-issued first where that is due.
+/// The server's certificate and key as TLS wants them, re-issued first where that is due at `now`.
 pub(crate) fn server_identity(
     pki: &Pki,
     config: &Config,
+    now: Timestamp,
 ) -> Result<(Vec<Vec<u8>>, PrivateKey, bool), Failure> {
     let (hostnames, algorithm) = server_names(config);
     let options = ServerOptions { hostnames: &hostnames, algorithm };
-    let (identity, renewed) =
-        pki.server_certificate_renew(&options, system_now()).map_err(|error| {
-            Failure::new(Exit::Failed, format!("the server's certificate: {}", chain_of(&error)))
-        })?;
+    let (identity, renewed) = pki.server_certificate_renew(&options, now).map_err(|error| {
+        Failure::new(Exit::Failed, format!("the server's certificate: {}", chain_of(&error)))
+    })?;
     Ok((identity.chain, identity.key, renewed == cvm_pki::Renewed::Reissued))
 }
 

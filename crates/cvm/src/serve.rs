@@ -66,7 +66,9 @@ pub(crate) async fn start(
     let composed = compose::compose(layout, config, &vault, &crl_url).await?;
     drop(vault);
     warn_of_loopback(config, &public_url);
-    let identities = identity::Identities::load(layout, config, &composed.pki)?;
+    // By what is believed: no wrong clock may put a good certificate out of use.
+    let now = composed.clock.believed();
+    let identities = identity::Identities::load(layout, config, &composed.pki, now)?;
     let settings = settings(config, &public_url, &composed.metrics);
     let api = Api::new(composed.provisioning.clone(), settings);
     let device = cvm_api::serve_device(device_listener, &identities.device, &api)

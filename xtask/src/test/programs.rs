@@ -15,6 +15,7 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { name: "openssl", probe: &["openssl", "version"], package: "openssl" },
     Program { name: "curl", probe: &["curl", "--version"], package: "curl" },
+    Program { name: "faketime", probe: &["faketime", "--version"], package: "faketime" },
     Program { name: "python3", probe: &["python3", "--version"], package: "python3" },
     Program {
         name: "python3 -m venv",

@@ -95,3 +95,17 @@ fn algorithms_are_named_as_in_the_api() {
     }
     assert_eq!("dsa".parse::<KeyAlgorithm>(), Err(KeyError::UnknownAlgorithm));
 }
+
+#[test]
+fn another_key_of_the_same_kind_is_another_key() {
+    for algorithm in KeyAlgorithm::ALL {
+        let key = DeviceKey::generate(algorithm).unwrap();
+        let other = key.generate_alike().unwrap();
+        assert_eq!(other.algorithm_name(), key.algorithm_name());
+        assert_ne!(other.public_key_der(), key.public_key_der());
+    }
+    // A kind that is brought, and never made from nothing.
+    let pair = RsaKeyPair::generate(KeySize::Rsa3072).unwrap();
+    let key = DeviceKey::new(Pair::Rsa(pair)).unwrap();
+    assert_eq!(key.generate_alike().unwrap().algorithm_name(), "RSA_3072");
+}

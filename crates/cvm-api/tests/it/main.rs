@@ -9,6 +9,7 @@
 )]
 
 mod admin_tokens;
+mod clock;
 mod connections;
 mod crls;
 mod drain;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use cvm_wire::SecretText;
 use cvm_wire::device::{Endpoints, RenewRequest, VendRequest, Vended};
 use cvm_wire::operator::{
-    AdminToken, Attempt, AttemptList, Certificate, CertificateBrief, Device, JournalRow, List,
+    AdminToken, Attempt, AttemptList, Certificate, CertificateBrief, Clock, ClockAccepted, Device, JournalRow, List,
     NewAdminToken, NewDevice, NewToken, Policy, Review, Revocation, Step, UnknownSerialNumbers,
 };
 use cvm_wire::problem::{Pending, Problem};
@@ -241,6 +241,14 @@ fn pending() -> BTreeSet<String> {
     names(&problem).union(&names(&pending)).cloned().collect()
 }
 
+fn clock(maybe: Option<String>) -> Clock {
+    Clock { now: t(), believed: t(), mark: maybe.clone(), trusted: true, reason: maybe }
+}
+
+fn clock_accepted(mark_before: Option<String>) -> ClockAccepted {
+    ClockAccepted { now: t(), mark_before }
+}
+
 fn list<T>(item: T) -> List<T> {
     List { items: vec![item], cursor: None }
 }
@@ -275,6 +283,8 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
         two("Certificate", (names(&certificate(full.clone())), names(&certificate(None)))),
         two("CertificateBrief", same(names(&brief()))),
         two("CertificateList", same(names(&list(certificate(None))))),
+        two("Clock", (names(&clock(full.clone())), names(&clock(None)))),
+        two("ClockAccepted", same(names(&clock_accepted(full.clone())))),
         two("Device", (names(&device(Some(secret()))), names(&device(None)))),
         two("DeviceList", same(names(&list(device(None))))),
         two("Endpoints", (names(&endpoints), names(&Endpoints::default()))),

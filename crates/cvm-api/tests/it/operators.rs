@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{ADMIN_TOKEN, NOW, TOKEN, World, request};
 
 /// Every route that needs an operator.
-const GUARDED: [(&str, &str); 13] = [
+const GUARDED: [(&str, &str); 15] = [
     ("POST", "/v1/devices"),
     ("GET", "/v1/devices"),
     ("GET", "/v1/devices/SN-1"),
@@ -20,6 +20,8 @@ const GUARDED: [(&str, &str); 13] = [
     ("PUT", "/v1/policies/cvm-default"),
     ("GET", "/v1/attempts"),
     ("GET", "/v1/journal"),
+    ("GET", "/v1/clock"),
+    ("POST", "/v1/clock:accept"),
     ("POST", "/v1/admin-tokens"),
     ("GET", "/v1/admin-tokens"),
     ("POST", "/v1/admin-tokens/op-1:revoke"),

@@ -155,7 +155,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "unavailable",
         reason: "clock",
         meaning: "The server's clock is not to be trusted, so it issues nothing.",
-        cure: "Set the server's clock, or accept it as it is with `cvm doctor --accept-time`; the same request succeeds afterwards.",
+        cure: "Run `cvm doctor` beside the server: it says what is held against the clock. Set the clock right, or accept it with `cvm doctor --accept-time`; the same request succeeds afterwards.",
     },
     Explanation {
         outcome: "unavailable",

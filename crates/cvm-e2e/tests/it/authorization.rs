@@ -55,6 +55,8 @@ const OPERATIONS: &[(&str, &str, Who)] = &[
     ("PUT /v1/policies/{name}", "/v1/policies/other", OPERATORS),
     ("GET /v1/attempts", "/v1/attempts?serialNumber=SN-1", READERS),
     ("GET /v1/journal", "/v1/journal", SECURITY),
+    ("GET /v1/clock", "/v1/clock", READERS),
+    ("POST /v1/clock:accept", "/v1/clock:accept", Who::Operators(&["owner"])),
     ("POST /v1/admin-tokens", "/v1/admin-tokens", SECURITY),
     ("GET /v1/admin-tokens", "/v1/admin-tokens", SECURITY),
     ("POST /v1/admin-tokens/{id}:revoke", "/v1/admin-tokens/none:revoke", SECURITY),

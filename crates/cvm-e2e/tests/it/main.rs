@@ -10,14 +10,17 @@
 mod admin_tokens;
 mod authorization;
 mod by_hand;
+mod clock;
 mod commands;
 mod crash;
 mod crls;
+mod doctor;
 mod hostile;
 mod metrics;
 mod notify;
 mod openapi;
 mod race;
 mod readme;
+mod renew;
 mod secrets;
 mod vend;

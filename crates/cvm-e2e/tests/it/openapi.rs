@@ -38,6 +38,7 @@ fn the_document_is_valid_and_so_are_the_answers() {
     let token = environment.device_add("SN-1").unwrap();
     let vended = environment.vend("SN-1", &token, &Key::new().unwrap().csr().unwrap()).unwrap();
     let refused = environment.vend("SN-1", "not this device's token", "no CSR").unwrap();
+    let accepted = environment.operate("POST", "/v1/clock:accept", None).unwrap();
     let get = |path: &str| environment.operate("GET", path, None).unwrap().json().unwrap();
     let first = |path: &str| get(path)["items"][0].clone();
     let new = json!({"name": "ci", "role": "viewer"});
@@ -53,6 +54,8 @@ fn the_document_is_valid_and_so_are_the_answers() {
         ("Policy", get("/v1/policies/cvm-default")),
         ("Attempt", first("/v1/attempts?serialNumber=SN-1")),
         ("JournalRow", first("/v1/journal")),
+        ("Clock", get("/v1/clock")),
+        ("ClockAccepted", accepted.json().unwrap()),
     ];
     let instances = environment.scratch().join("instances.json");
     std::fs::write(&instances, serde_json::to_string(&cases).unwrap()).unwrap();

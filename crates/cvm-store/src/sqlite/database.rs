@@ -94,6 +94,16 @@ impl Database {
         Ok(connection)
     }
 
+    /// Opens the file for a look, whether or not anybody has it open. Able to write, so that it
+    /// leaves no log behind where nobody has; nothing but a log that a crash left is written.
+    pub(super) fn open_to_look(path: &Path) -> Result<Connection, OpenError> {
+        let told = |error: rusqlite::Error| OpenError::sqlite(path, &error);
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(told)?;
+        let settings = "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;";
+        connection.execute_batch(settings).map_err(told)?;
+        Ok(connection)
+    }
+
     fn newest(&self) -> i64 {
         i64::try_from(self.migrations.len()).unwrap_or(i64::MAX)
     }
@@ -105,7 +115,7 @@ impl Database {
     }
 
     /// The version of the file's schema, 0 for an empty file; refuses what is not ours.
-    fn version(&self, connection: &Connection, path: &Path) -> Result<i64, OpenError> {
+    pub(super) fn version(&self, connection: &Connection, path: &Path) -> Result<i64, OpenError> {
         let told = |error: rusqlite::Error| OpenError::sqlite(path, &error);
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let application_id = number("PRAGMA application_id").map_err(told)?;

@@ -4,6 +4,7 @@ mod attempts;
 mod crash;
 mod disk;
 mod faults;
+mod look;
 mod open;
 
 use std::path::Path;

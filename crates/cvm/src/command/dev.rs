@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Dev) -> Done {
         let config = prepare(&layout)?;
         runtime.block_on(serve::start(&layout, &config, None, None))
     })?;
-    let (running, (serial, directory)) = runtime.block_on(async {
+    let (running, serial) = runtime.block_on(async {
         let tour = Tour::new(&layout, &running, serial);
         let shown = tokio::task::spawn_blocking(move || tour.show()).await;
         match shown {
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Dev) -> Done {
         output::line("The tour is over: every step worked.");
         return Ok(());
     }
-    tell_what_to_try(&layout, &running, &serial, &directory);
+    tell_what_to_try(&layout, &running, &serial);
     runtime.block_on(async {
         serve_command::until_asked_to_end().await?;
         running.drain().await;
@@ -160,7 +160,7 @@ impl Tour {
         }
     }
 
-    fn show(self) -> Result<(String, PathBuf), Failure> {
+    fn show(self) -> Result<String, Failure> {
         let token =
             step("an operator registers a device and gets its one-time token", || self.register())?;
         let enrolled =
@@ -208,7 +208,7 @@ impl Tour {
             let refused = confirm(&self.directory, &ConfirmOptions::default(), &Silent);
             must_be_refused(refused.map(drop), "certificate-revoked")
         })?;
-        Ok((self.serial, self.directory))
+        Ok(self.serial)
     }
 
     fn renew(&self) -> Result<String, Failure> {
@@ -295,7 +295,7 @@ fn bug(what: &str) -> Failure {
 }
 
 /// The lines to try next.
-fn tell_what_to_try(layout: &Layout, running: &Running, serial: &str, directory: &Path) {
+fn tell_what_to_try(layout: &Layout, running: &Running, serial: &str) {
     let data = layout.root.display();
     let port = running.device_address().port();
     let cvm =
@@ -313,9 +313,10 @@ fn tell_what_to_try(layout: &Layout, running: &Running, serial: &str, directory:
         running.root_fingerprint
     ));
     output::line(format!(
-        "  curl --cacert {data}/root-ca.pem --cert {device}/{CERTIFICATE_FILE} --key \
-         {device}/{KEY_FILE} \\\n    -i -X POST https://localhost:{port}/v1/certificates/confirm",
-        device = directory.display()
+        "  curl --cacert {data}/root-ca.pem --cert demo-0002/{CERTIFICATE_FILE} --key \
+         demo-0002/{KEY_FILE} \\\n    -i -X POST https://localhost:{port}/v1/certificates/confirm"
     ));
+    output::line("  cvm device renew --dir demo-0002");
+    output::line(format!("  cvm device new-token {serial}      # for the one that was revoked"));
     output::line(format!("  curl --cacert {data}/root-ca.pem https://localhost:{port}/healthz"));
 }

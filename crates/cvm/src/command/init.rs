@@ -92,6 +92,7 @@ pub(crate) fn run(args: &Init) -> Done {
 /// Makes the data directory beside its place, then moves it there.
 pub(crate) fn make(layout: &Layout, wishes: &Wishes<'_>) -> Result<Created, Failure> {
     refuse_to_overwrite(layout)?;
+    refuse_lost_clock(system_now())?;
     // Told before anything is made, so that a second try finds nothing of the first.
     for path in [wishes.root_key_out, wishes.admin_token_out].into_iter().flatten() {
         if path.exists() {
@@ -142,6 +143,21 @@ fn refuse_to_overwrite(layout: &Layout) -> Done {
     }
     let what = format!("{} is not empty: it is not overwritten", layout.root.display());
     let cure = "choose another with --data-dir, or serve this one";
+    Err(Failure::new(Exit::Failed, what).cure(cure))
+}
+
+/// A clock that forgot the time would make CAs whose life is over when it remembers.
+fn refuse_lost_clock(now: Timestamp) -> Done {
+    let earliest = cvm_agent::clock::earliest().as_secs();
+    let earliest = Timestamp(i64::try_from(earliest).unwrap_or(i64::MAX));
+    if now >= earliest {
+        return Ok(());
+    }
+    let what = format!(
+        "this machine's clock says {now}, and this program was made after {earliest}: CAs that \
+         begin so early would be worthless"
+    );
+    let cure = "set the clock (`date --set`, or wait for NTP), then run this again";
     Err(Failure::new(Exit::Failed, what).cure(cure))
 }
 

@@ -37,7 +37,16 @@ pub(crate) fn page<T: DeserializeOwned>(args: &ListArgs, path: &str) -> Result<T
     request.fetch().map_err(operator_failure)
 }
 
-fn trust(args: &ServerArgs, layout: &Layout) -> Result<Trust, Failure> {
+/// Where an operator's command finds its server.
+pub(crate) enum Whereabouts {
+    /// At this URL.
+    At(String),
+    /// No server runs on the data directory, and this is how that shows.
+    Nowhere(String),
+}
+
+/// What the server is verified against.
+pub(crate) fn trust(args: &ServerArgs, layout: &Layout) -> Result<Trust, Failure> {
     if args.system_roots {
         return Ok(Trust::SystemRoots);
     }
@@ -65,30 +74,49 @@ fn trust(args: &ServerArgs, layout: &Layout) -> Result<Trust, Failure> {
 }
 
 fn server(args: &ServerArgs, layout: &Layout) -> Result<String, Failure> {
-    if let Some(server) = &args.server {
-        return Ok(server.clone());
+    match locate(args, layout) {
+        Whereabouts::At(url) => Ok(url),
+        Whereabouts::Nowhere(what) => {
+            let cure = "start it with `cvm serve`, or give --server URL";
+            Err(Failure::new(Exit::Failed, what).cure(cure))
+        }
     }
-    let path = layout.ready();
-    let no_server = |what: String| {
-        let cure = "start it with `cvm serve`, or give --server URL";
-        Failure::new(Exit::Failed, what).cure(cure)
-    };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|_| no_server(format!("no server runs on {}", layout.root.display())))?;
+}
+
+/// Finds the server: the one that is named, or the one that runs on the data directory.
+pub(crate) fn locate(args: &ServerArgs, layout: &Layout) -> Whereabouts {
+    if let Some(server) = &args.server {
+        return Whereabouts::At(server.clone());
+    }
+    let ready = ready(layout);
+    let address = ready.and_then(|ready| address_of(&ready, "operator", layout));
+    address.map_or_else(Whereabouts::Nowhere, Whereabouts::At)
+}
+
+/// What the server that runs on the data directory says of itself, or how it shows that none does.
+pub(crate) fn ready(layout: &Layout) -> Result<Value, String> {
+    let text = std::fs::read_to_string(layout.ready())
+        .map_err(|_| format!("no server runs on {}", layout.root.display()))?;
     let ready: Value = serde_json::from_str(&text).unwrap_or_default();
     let pid = ready.get("pid").and_then(Value::as_u64);
     let is_gone = |pid: &u64| {
         std::path::Path::new("/proc/self").exists()
             && !std::path::Path::new(&format!("/proc/{pid}")).exists()
     };
-    if let Some(pid) = pid.filter(is_gone) {
-        return Err(no_server(format!("the server (process {pid}) runs no longer")));
+    match pid.filter(is_gone) {
+        Some(pid) => Err(format!("the server (process {pid}) runs no longer")),
+        None => Ok(ready),
     }
-    let Some(address) = ready.get("operator").and_then(Value::as_str) else {
-        return Err(no_server(format!("{} names no operator API", path.display())));
+}
+
+/// Where a listener of that server is reached from this machine.
+pub(crate) fn address_of(ready: &Value, listener: &str, layout: &Layout) -> Result<String, String> {
+    let path = layout.ready();
+    let Some(address) = ready.get(listener).and_then(Value::as_str) else {
+        return Err(format!("{} names no {listener} API", path.display()));
     };
     let address: SocketAddr =
-        address.parse().map_err(|_| no_server(format!("{} names no address", path.display())))?;
+        address.parse().map_err(|_| format!("{} names no address", path.display()))?;
     // Our certificate names the addresses that we listen on, and this machine `localhost`.
     match address.ip().is_unspecified() {
         true => Ok(format!("https://localhost:{}", address.port())),

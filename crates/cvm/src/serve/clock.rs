@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cvm_core::ports::{Clock, ClockReading};
+use cvm_core::ports::{Clock, ClockDoubt, ClockReading, ClockStatus};
 use cvm_core::time::{Span, Timestamp};
 
 /// How far behind its mark the clock may be.
@@ -32,9 +32,18 @@ impl MarkedClock {
 
 impl Clock for MarkedClock {
     fn read(&self) -> ClockReading {
+        self.status().reading()
+    }
+
+    fn status(&self) -> ClockStatus {
         let now = system_now();
         let mark = Timestamp(self.mark.load(Ordering::Relaxed));
-        ClockReading { now, is_trusted: mark.since(now) <= BEHIND_MAX }
+        let is_behind = mark.since(now) > BEHIND_MAX;
+        ClockStatus { system: now, now, doubt: is_behind.then_some(ClockDoubt::BehindMark) }
+    }
+
+    fn accept(&self, now: Timestamp) {
+        self.mark.store(now.0, Ordering::Relaxed);
     }
 }
 

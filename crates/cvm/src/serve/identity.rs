@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cvm_api::ServerIdentity;
 use cvm_core::error::chain_of;
 use cvm_core::key::PrivateKey;
+use cvm_core::time::Timestamp;
 use cvm_pki::Pki;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -24,9 +25,14 @@ pub(crate) struct Identities {
 }
 
 impl Identities {
-    /// Loads what the configuration names, re-issuing ours where that is due.
-    pub(crate) fn load(layout: &Layout, config: &Config, pki: &Pki) -> Result<Self, Failure> {
-        let (chain, key, _) = compose::server_identity(pki, config)?;
+    /// Loads what the configuration names, re-issuing ours where that is due at `now`.
+    pub(crate) fn load(
+        layout: &Layout,
+        config: &Config,
+        pki: &Pki,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        let (chain, key, _) = compose::server_identity(pki, config, now)?;
         let ours = ServerIdentity::new(chain, &key);
         let ours = Arc::new(ours.map_err(|error| bad("server/cert.pem", &error))?);
         let device = match &config.http.brought {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cvm_core::error::chain_of;
-use cvm_core::ports::{Clock, Store};
+use cvm_core::ports::{ClockDoubt, ClockStatus, Store};
 use cvm_core::provisioning::Provisioning;
 use cvm_pki::Pki;
 use tokio::task::JoinHandle;
@@ -26,13 +26,14 @@ pub(super) async fn spawn(
     identities: Identities,
     config: Config,
 ) -> JoinHandle<()> {
-    let tick = Tick {
+    let mut tick = Tick {
         clock: composed.clock.clone(),
         store: composed.stores.store.clone(),
         provisioning: composed.provisioning.clone(),
         pki: composed.pki.clone(),
         identities,
         config,
+        doubt: None,
     };
     tick.raise_mark().await;
     tokio::spawn(async move {
@@ -56,15 +57,37 @@ struct Tick {
     pki: Arc<Pki>,
     identities: Identities,
     config: Config,
+    /// What was last told of the clock.
+    doubt: Option<ClockDoubt>,
 }
 
 impl Tick {
-    /// Records the time, so that a clock that falls back is noticed, also after a restart.
-    async fn raise_mark(&self) {
-        let now = self.clock.read().now;
-        match self.store.mark_raise(now).await {
-            Ok(_) => self.clock.raise(now),
+    /// Records the time, so that a clock that falls back is noticed, also after a restart. A time
+    /// that is not believed is not recorded.
+    async fn raise_mark(&mut self) {
+        let status = self.clock.tick();
+        self.tell_of_clock(status);
+        if status.doubt.is_some() {
+            return;
+        }
+        match self.store.mark_raise(status.now).await {
+            Ok(_) => self.clock.recorded(status.now),
             Err(error) => tracing::error!(cause = chain_of(&error), "the time was not recorded"),
+        }
+    }
+
+    /// Once, when it begins to be doubted and when that ends.
+    fn tell_of_clock(&mut self, status: ClockStatus) {
+        if std::mem::replace(&mut self.doubt, status.doubt) == status.doubt {
+            return;
+        }
+        match status.doubt {
+            Some(doubt) => tracing::error!(
+                system = %status.system, believed = %self.clock.believed(), doubt = doubt.as_str(),
+                "the clock is not to be trusted: nothing is issued until it is set right, or \
+                 accepted with `cvm doctor --accept-time`"
+            ),
+            None => tracing::info!(now = %status.now, "the clock is trusted again"),
         }
     }
 
@@ -92,9 +115,9 @@ impl Tick {
 
     /// Renews our server certificate where that is due; handshakes from then on use it.
     async fn renew_identity(&self) {
-        let (pki, config) = (self.pki.clone(), self.config.clone());
+        let (pki, config, now) = (self.pki.clone(), self.config.clone(), self.clock.believed());
         let renewed =
-            tokio::task::spawn_blocking(move || compose::server_identity(&pki, &config)).await;
+            tokio::task::spawn_blocking(move || compose::server_identity(&pki, &config, now)).await;
         let replaced = match renewed {
             Ok(Ok((chain, key, true))) => self.identities.replace(chain, &key).map(|()| true),
             Ok(Ok((_, _, false))) => Ok(false),

@@ -6,7 +6,9 @@ use cvm_core::journal::{Event, EventClass, JournalRow};
 use cvm_core::operator::Actor;
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::ports::{Journal, StoreError};
-use cvm_core::time::Timestamp;
+use cvm_core::testing::{TestClock, TestIssuer, test_ports};
+use cvm_core::time::{Span, Timestamp};
+use cvm_store::MemoryStore;
 
 use super::*;
 
@@ -61,6 +63,22 @@ fn requests_are_counted_by_route_method_and_status_from_many_threads() {
         |le| format!("cvm_request_duration_seconds_bucket{{route=\"/readyz\",le=\"{le}\"}}");
     assert_eq!(lines(&text, &bucket("0.005")), [bucket("0.005") + " 1000"]);
     assert_eq!(lines(&text, &bucket("1")), [bucket("1") + " 1001"]);
+}
+
+#[test]
+fn the_clock_is_told_of_as_issuing_takes_it() {
+    let now = Timestamp(1_800_000_000);
+    let clock = Arc::new(TestClock::at(now));
+    let issuer = Arc::new(TestIssuer::new(now));
+    let ports = test_ports(&Arc::new(MemoryStore::new()), clock.clone(), issuer);
+    let metrics = Metrics::new().unwrap();
+    let told = || lines(&metrics.text(&ports).unwrap(), "cvm_clock_trusted");
+    assert_eq!(told(), ["cvm_clock_trusted 1"]);
+    clock.trust(false);
+    assert_eq!(told(), ["cvm_clock_trusted 0"]);
+    clock.trust(true);
+    clock.set(now.minus(Span(1)));
+    assert_eq!(told(), ["cvm_clock_trusted 0"], "the CA that signs begins later");
 }
 
 struct Broken;

@@ -1,0 +1,129 @@
+//! A clock that a test sets, for the server, for its commands, and for our own clients.
+//!
+//! Programs get it by libfaketime, which reads it from a file at every look. The clocks that nobody
+//! can set stay real, so time-outs and timers go on as they do, and a clock that is set is a clock
+//! that steps.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use cvm_core::time::Timestamp;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+
+use crate::Environment;
+
+/// The clock; clones are the same.
+#[derive(Clone, Debug)]
+pub struct FakeClock {
+    file: PathBuf,
+    library: OsString,
+    ahead_seconds: Arc<AtomicI64>,
+}
+
+impl FakeClock {
+    /// A clock that is right, kept in `directory`.
+    ///
+    /// # Errors
+    /// Where Debian's `faketime` is not installed.
+    pub fn new(directory: &Path) -> Result<Self> {
+        // The wrapper knows where its library is, and does not preload it under a file.
+        let output = Command::new("faketime")
+            .args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"])
+            .output()
+            .context("faketime is missing: run `cargo xtask test`, which installs it")?;
+        let library = String::from_utf8(output.stdout)?.trim().to_owned();
+        ensure!(library.contains("libfaketime"), "faketime names no library: {library}");
+        let clock = Self {
+            file: directory.join("faketime"),
+            library: library.into(),
+            ahead_seconds: Arc::default(),
+        };
+        clock.set(real())?;
+        Ok(clock)
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// Where it cannot be written down.
+    pub fn set(&self, now: Timestamp) -> Result<()> {
+        let ahead = now.since(real()).0;
+        // Renamed: half a file would be read as another time.
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, format!("{ahead:+}\n"))?;
+        std::fs::rename(&new, &self.file)?;
+        self.ahead_seconds.store(ahead, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp(real().0 + self.ahead_seconds.load(Ordering::SeqCst))
+    }
+
+    /// What the environment of a program is to hold.
+    pub(crate) fn variables(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("LD_PRELOAD", self.library.clone()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file.clone().into()),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            // Files keep the times they have.
+            ("NO_FAKE_STAT", "1".into()),
+        ]
+    }
+}
+
+impl TimeProvider for FakeClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.now().0).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+impl Environment {
+    /// Sets the clock of what is started from the first call on, and of what was started since:
+    /// server, commands, clients. A step forward of more than a day that a running server sees is
+    /// suspicious to it; [`Self::accept_clock`] makes it believed.
+    ///
+    /// # Errors
+    /// Where `faketime` is not installed.
+    pub fn set_clock(&mut self, now: Timestamp) -> Result<()> {
+        let clock = match self.clock.take() {
+            Some(clock) => clock,
+            None => FakeClock::new(self.scratch())?,
+        };
+        clock.set(now)?;
+        self.clock = Some(clock);
+        Ok(())
+    }
+
+    /// What the clock shows that [`Self::set_clock`] set, or the real one.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or_else(real, FakeClock::now)
+    }
+
+    /// Lets the server believe what the clock shows.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub fn accept_clock(&self) -> Result<()> {
+        let response = self.operate("POST", "/v1/clock:accept", None)?;
+        ensure!(response.status == 200, "{response:?}");
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what the test's clock is set against")]
+fn real() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+}

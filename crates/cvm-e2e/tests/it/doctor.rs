@@ -1,0 +1,229 @@
+//! `cvm doctor`: each thing that can be wrong is told with its cause and its cure, beside a server
+//! and without one; and looking changes nothing.
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use cvm_e2e::Environment;
+use serde_json::Value;
+
+/// Exit code and report.
+fn doctor(environment: &Environment, arguments: &[&str]) -> (i32, String) {
+    let (code, report, stderr) =
+        environment.run(&[&["doctor"], arguments].concat()).expect("a doctor");
+    assert!(code == 0 || stderr.contains("checks failed"), "{report}{stderr}");
+    (code, report)
+}
+
+/// The report has a line that begins with `state` and `check`, and says all of `words`.
+fn assert_told(report: &str, state: &str, check: &str, words: &[&str]) {
+    let begins = |line: &&str| {
+        line.strip_prefix(state).is_some_and(|rest| rest.trim_start().starts_with(check))
+    };
+    let is_told = report.lines().filter(begins).any(|line| words.iter().all(|w| line.contains(w)));
+    assert!(is_told, "no {state} {check} with {words:?} in\n{report}");
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_healthy_server_has_ok_everywhere_but_for_its_unsealed_vault() {
+    let mut environment = Environment::start(&[]).unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 0, "{report}");
+    for check in ["configuration", "files", "keys", "clock", "store", "expiry", "listeners"] {
+        assert_told(&report, "ok", check, &[]);
+    }
+    assert_told(&report, "warning", "vault", &["not sealed", "What to do"]);
+    assert_eq!(report.lines().filter(|line| !line.starts_with("ok ")).count(), 1, "{report}");
+
+    let (_, json) = doctor(&environment, &["--output", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let checks = json["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), report.lines().count());
+    assert!(checks.iter().any(|check| check["check"] == "clock" && check["state"] == "ok"));
+
+    environment.terminate().unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 0, "{report}");
+    assert_told(&report, "warning", "server", &["no server runs", "cvm serve"]);
+    for check in ["configuration", "files", "keys", "clock", "store", "expiry", "listeners"] {
+        assert_told(&report, "ok", check, &[]);
+    }
+    environment.serve().expect("looking took nothing away");
+}
+
+#[test]
+fn a_server_that_crashed_is_told_to_be_gone() {
+    let mut environment = Environment::start(&[]).unwrap();
+    environment.kill().unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 0, "{report}");
+    assert_told(&report, "warning", "server", &["runs no longer", "cvm serve"]);
+    assert_told(&report, "ok", "store", &[]);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_one_failure() {
+    let environment = Environment::new(&[]).unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!((code, report.lines().count()), (1, 1), "{report}");
+    assert_told(&report, "FAILED", "files", &["cvm init", "--data-dir"]);
+}
+
+#[test]
+fn every_fault_of_the_configuration_is_told() {
+    let environment = Environment::start(&[]).unwrap();
+    let config = environment.data().join("cvm.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}\n[log]\nlevle = \"info\"\n[nonsense]\na = 1\n")).unwrap();
+    // [log] stands there already: that is a fault of its own, before any key is read.
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "configuration", &["line", "What to do"]);
+    fs::write(&config, "[log]\nlevle = \"info\"\n[nonsense]\na = 1\n").unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "configuration", &["levle", "What to do"]);
+    assert_told(&report, "FAILED", "configuration", &["[nonsense] a"]);
+    assert_told(&report, "ok", "clock", &[]);
+}
+
+#[test]
+fn what_is_secret_and_open_to_others_is_told_with_the_command_that_closes_it() {
+    let environment = Environment::new(&[]).unwrap();
+    environment.init(&["--unsealed"]).unwrap();
+    let data = environment.data();
+    let modes = [
+        (data.clone(), 0o755, 0o700),
+        (data.join("vault"), 0o750, 0o700),
+        (data.join("vault/root-key.sealed"), 0o640, 0o600),
+        (data.join("server/key.pem"), 0o644, 0o600),
+        (data.join("admin-token"), 0o604, 0o600),
+        (data.join("cvm.db"), 0o660, 0o600),
+    ];
+    for (path, open, _) in &modes {
+        set_mode(path, *open);
+    }
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 1);
+    for (path, open, closed) in &modes {
+        let (mode, cure) =
+            (format!("{open:04o}"), format!("chmod {closed:04o} {}", path.display()));
+        assert_told(&report, "FAILED", "files", &[&mode, &cure]);
+    }
+    for (path, _, closed) in &modes {
+        set_mode(path, *closed);
+    }
+    assert_told(&doctor(&environment, &[]).1, "ok", "files", &[]);
+}
+
+#[test]
+fn a_sealed_vault_is_looked_into_where_the_passphrase_is_given() {
+    let environment = Environment::new(&[]).unwrap();
+    let passphrase = environment.scratch().join("passphrase");
+    fs::write(&passphrase, "correct horse\n").unwrap();
+    let passphrase = passphrase.to_str().unwrap();
+    environment.init(&["--passphrase-file", passphrase]).unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 0, "{report}");
+    assert_told(&report, "ok", "keys", &["sealed", "--passphrase-file"]);
+    assert!(!report.contains("not sealed"), "{report}");
+    let (_, report) = doctor(&environment, &["--passphrase-file", passphrase]);
+    assert_told(&report, "ok", "keys", &["every key"]);
+    fs::write(passphrase, "wrong\n").unwrap();
+    let (code, report) = doctor(&environment, &["--passphrase-file", passphrase]);
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "keys", &["passphrase is wrong"]);
+}
+
+#[test]
+fn keys_and_certificates_that_do_not_fit_are_told() {
+    let one = Environment::new(&[]).unwrap();
+    one.init(&["--unsealed"]).unwrap();
+    let other = Environment::new(&[]).unwrap();
+    other.init(&["--unsealed"]).unwrap();
+    let file = "vault/devices-ca.pem";
+    fs::copy(other.data().join(file), one.data().join(file)).unwrap();
+    let (code, report) = doctor(&one, &[]);
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "keys", &["backup"]);
+    fs::write(one.data().join(file), "no certificate\n").unwrap();
+    let (_, report) = doctor(&one, &[]);
+    assert_told(&report, "FAILED", "expiry", &[file]);
+    fs::remove_file(one.data().join("vault/token-mac-key.sealed")).unwrap();
+    fs::copy(other.data().join(file), one.data().join(file)).unwrap();
+    assert_told(&doctor(&one, &[]).1, "FAILED", "keys", &[]);
+}
+
+#[test]
+fn a_store_that_is_damaged_or_gone_is_told() {
+    let environment = Environment::new(&[]).unwrap();
+    environment.init(&["--unsealed"]).unwrap();
+    let store = environment.data().join("cvm.db");
+    let mut bytes = fs::read(&store).unwrap();
+    let quarter = bytes.len() / 4;
+    bytes[quarter..].fill(0x55);
+    fs::write(&store, bytes).unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "store", &["damaged", "backup"]);
+    fs::remove_file(&store).unwrap();
+    assert_told(&doctor(&environment, &[]).1, "FAILED", "store", &["cvm.db"]);
+    assert!(!store.exists(), "looking makes nothing");
+}
+
+#[test]
+fn an_address_that_another_program_has_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let environment = Environment::new(&[("http.listen", &address)]).unwrap();
+    environment.init(&["--unsealed"]).unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "listeners", &["[http] listen", &address, "What to do"]);
+}
+
+#[test]
+fn a_server_that_cannot_be_asked_is_told_and_the_files_are_looked_at_all_the_same() {
+    let environment = Environment::start(&[]).unwrap();
+    let token = environment.scratch().join("token");
+    fs::write(&token, "cvm1-00000000000000000000000000AAAA\n").unwrap();
+    let (code, report) = doctor(&environment, &["--admin-token-file", token.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "server", &["unauthenticated", "check the admin token"]);
+    assert_told(&report, "ok", "clock", &[]);
+    assert_told(&report, "ok", "store", &[]);
+
+    let other = Environment::start(&[]).unwrap();
+    let root = other.data().join("root-ca.pem");
+    let (code, report) = doctor(&environment, &["--root-ca", root.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "server", &["not the pinned server", "--root-ca"]);
+}
+
+#[test]
+fn a_server_elsewhere_is_asked_without_a_data_directory() {
+    let server = Environment::start(&[]).unwrap();
+    let here = Environment::new(&[]).unwrap();
+    let url = format!("https://{}", server.ready("operator"));
+    let (root, token) = (server.data().join("root-ca.pem"), server.data().join("admin-token"));
+    let arguments = [
+        "--server",
+        &url,
+        "--root-ca",
+        root.to_str().unwrap(),
+        "--admin-token-file",
+        token.to_str().unwrap(),
+    ];
+    let (code, report) = doctor(&here, &arguments);
+    assert_eq!(code, 0, "{report}");
+    for check in ["clock", "store", "listeners"] {
+        assert_told(&report, "ok", check, &[]);
+    }
+    assert_eq!(report.lines().count(), 3, "{report}");
+}

@@ -1,0 +1,49 @@
+//! The vault: whether it is sealed, whether it opens, and whether its keys are those of the
+//! certificates beside it.
+
+use cvm_core::error::chain_of;
+use cvm_pki::{Pki, VAULT_DIRECTORY, Vault, VaultError};
+
+use super::Patient;
+use super::report::{Finding, Report};
+use crate::passphrase;
+
+const CHECK: &str = "keys";
+
+/// Opens the vault as far as that goes without asking anybody.
+pub(super) fn check(patient: &Patient<'_>, report: &mut Report) {
+    let given = match passphrase::find(patient.args.passphrase_file.as_deref()) {
+        Ok(given) => given,
+        Err(failure) => return report.add(Finding::failure(CHECK, &failure)),
+    };
+    match Vault::open(&patient.file(VAULT_DIRECTORY), given.as_ref()) {
+        Ok(vault) => {
+            if !vault.is_sealed() {
+                let what = "the vault is not sealed: who can read the data directory, or a backup \
+                            of it, has the CA keys";
+                let cure = "for more than a trial make another with `cvm init` and a passphrase";
+                report.add(Finding::warning("vault", what, cure));
+            }
+            look_at_keys(patient, &vault, report);
+        }
+        Err(VaultError::PassphraseNeeded) => {
+            let what =
+                "the vault is sealed; --passphrase-file FILE looks at the keys in it as well";
+            report.add(Finding::ok(CHECK, what));
+        }
+        Err(error) => {
+            let cure = "restore the vault from a backup, or give the right passphrase";
+            report.add(Finding::failed(CHECK, chain_of(&error), cure));
+        }
+    }
+}
+
+fn look_at_keys(patient: &Patient<'_>, vault: &Vault, report: &mut Report) {
+    match Pki::load(&patient.layout.root, vault, "http://localhost") {
+        Ok(_) => report.add(Finding::ok(CHECK, "every key is there and fits its certificate")),
+        Err(error) => {
+            let cure = "restore vault/ and root-ca.pem from one and the same backup";
+            report.add(Finding::failed(CHECK, chain_of(&error), cure));
+        }
+    }
+}
