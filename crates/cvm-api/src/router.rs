@@ -162,6 +162,8 @@ impl Endpoint {
             | Self::CertificateConfirm
             | Self::CertificateList
             | Self::CertificateShow
+            | Self::ClockAccept
+            | Self::ClockShow
             | Self::CrlShow
             | Self::DeviceDelete
             | Self::DeviceDisable

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cvm_core::error::chain_of;
 use cvm_core::key::{KeyAlgorithm, PrivateKey};
-use cvm_core::ports::{Clock, Entropy, Platform, Ports};
+use cvm_core::ports::{Entropy, Platform, Ports};
 use cvm_core::provisioning::Provisioning;
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::time::Timestamp;

@@ -1,6 +1,5 @@
 //! `/v1/clock`: what the server's clock says, why it is not believed, and to believe it.
 
-use cvm_core::operator::Actor;
 use cvm_wire::operator::{Clock, ClockAccepted};
 use http::StatusCode;
 
@@ -24,7 +23,7 @@ pub(crate) async fn show(api: &Api) -> Result<Answer, Refused> {
 
 /// `POST /v1/clock:accept`: has no body.
 pub(crate) async fn accept(api: &Api, call: &Call) -> Result<Answer, Refused> {
-    let actor = Actor::Operator(call.principal.operator()?.to_owned());
+    let actor = call.principal.operator()?.actor();
     let accepted = api.provisioning().clock_accept(actor).await?;
     let accepted = ClockAccepted {
         now: accepted.now.to_string(),

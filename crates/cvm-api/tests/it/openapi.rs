@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use cvm_wire::SecretText;
 use cvm_wire::device::{Endpoints, RenewRequest, VendRequest, Vended};
 use cvm_wire::operator::{
-    AdminToken, Attempt, AttemptList, Certificate, CertificateBrief, Clock, ClockAccepted, Device, JournalRow, List,
-    NewAdminToken, NewDevice, NewToken, Policy, Review, Revocation, Step, UnknownSerialNumbers,
+    AdminToken, Attempt, AttemptList, Certificate, CertificateBrief, Clock, ClockAccepted, Device,
+    JournalRow, List, NewAdminToken, NewDevice, NewToken, Policy, Review, Revocation, Step,
+    UnknownSerialNumbers,
 };
 use cvm_wire::problem::{Pending, Problem};
 use serde::Serialize;

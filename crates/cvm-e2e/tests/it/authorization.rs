@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
-use cvm_e2e::{Environment, Response, wait_for};
+use cvm_e2e::{Environment, Key, Response, wait_for};
 use serde_json::{Value, json};
 
 /// Who may use a route.
@@ -34,10 +34,14 @@ const SECURITY: Who = Who::Operators(&["security", "owner"]);
 const NO_CERTIFICATE: &str =
     "/v1/certificates/0000000000000000000000000000000000000000000000000000000000000000";
 
+const NO_CERTIFICATE_REVOKE: &str =
+    "/v1/certificates/0000000000000000000000000000000000000000000000000000000000000000:revoke";
+
 /// Every operation of the API, and a path of it at which nothing is harmed.
 const OPERATIONS: &[(&str, &str, Who)] = &[
     ("POST /v1/certificates", "/v1/certificates", Who::Token),
     ("POST /v1/certificates/confirm", "/v1/certificates/confirm", Who::Certificate),
+    ("POST /v1/certificates/renew", "/v1/certificates/renew", Who::Certificate),
     ("GET /v1/crl/{issuer}/{shard}.crl", "/v1/crl/{issuer}/5a.crl", Who::AnyoneAtDevices),
     ("GET /v1/ca/{issuer}.cer", "/v1/ca/{issuer}.cer", Who::AnyoneAtDevices),
     ("GET /v1/trust-bundle", "/v1/trust-bundle", Who::Anyone),
@@ -48,8 +52,18 @@ const OPERATIONS: &[(&str, &str, Who)] = &[
     ("POST /v1/devices", "/v1/devices", REGISTRARS),
     ("GET /v1/devices", "/v1/devices", READERS),
     ("GET /v1/devices/{serialNumber}", "/v1/devices/SN-1", READERS),
+    ("DELETE /v1/devices/{serialNumber}", "/v1/devices/none", OPERATORS),
+    ("POST /v1/devices/{serialNumber}:disable", "/v1/devices/none:disable", OPERATORS),
+    ("POST /v1/devices/{serialNumber}:enable", "/v1/devices/none:enable", OPERATORS),
+    // SN-1 has obtained nothing yet: what registrars may renew.
+    ("POST /v1/devices/{serialNumber}:new-token", "/v1/devices/SN-1:new-token", REGISTRARS),
     ("GET /v1/certificates", "/v1/certificates", READERS),
     ("GET /v1/certificates/{certificateId}", NO_CERTIFICATE, READERS),
+    ("POST /v1/certificates/{certificateId}:revoke", NO_CERTIFICATE_REVOKE, SECURITY),
+    ("GET /v1/reviews", "/v1/reviews", READERS),
+    ("GET /v1/reviews/{id}", "/v1/reviews/none", READERS),
+    ("POST /v1/reviews/{id}:approve", "/v1/reviews/none:approve", OPERATORS),
+    ("POST /v1/reviews/{id}:deny", "/v1/reviews/none:deny", OPERATORS),
     ("GET /v1/policies", "/v1/policies", READERS),
     ("GET /v1/policies/{name}", "/v1/policies/cvm-default", READERS),
     ("PUT /v1/policies/{name}", "/v1/policies/other", OPERATORS),
@@ -201,6 +215,26 @@ fn operations(document: &Value) -> BTreeSet<String> {
             verbs.map(move |verb| format!("{} {path}", verb.to_uppercase()))
         })
         .collect()
+}
+
+#[test]
+fn a_registrar_gives_new_tokens_to_devices_that_have_obtained_nothing() {
+    let environment = Environment::start(&[]).unwrap();
+    let create = ["admin", "token", "create", "line", "--role", "registrar", "--out", "line"];
+    environment.succeed(&create).unwrap();
+    let registrar = std::fs::read_to_string(environment.scratch().join("line")).unwrap();
+    let path = "/v1/devices/SN-1:new-token";
+    let renew = || ask(&environment, "POST", path, Some(registrar.trim()), Some(&json!({})));
+    environment.device_add("SN-1").unwrap();
+    let renewed = renew();
+    assert!(renewed.status < 300, "{renewed:?}");
+    let csr = Key::new().unwrap().csr().unwrap();
+    let vended = environment.vend("SN-1", &renewed.text("token"), &csr).unwrap();
+    assert_eq!(vended.status, 201, "{vended:?}");
+    let refused = renew();
+    assert_eq!(said(&refused), (403, String::from("role-required")), "{refused:?}");
+    let operated = environment.operate("POST", path, Some(&json!({}))).unwrap();
+    assert!(operated.status < 300, "{operated:?}");
 }
 
 #[test]

@@ -1,32 +1,57 @@
-//! The server's clock: the system's, judged by the latest time that was recorded.
+//! The server's clock: the system's, held against the latest time on record and against a clock
+//! that nobody sets (protocol, section 11). How it is judged, [`anchor`] says.
 //!
-//! Behind that mark by more than five minutes nothing is issued (protocol, section 11): a clock
-//! that fell back would make certificates that begin in the past and tokens that live again.
+//! It is judged at each reading and not only at ticks: a clock that jumps gets no minute of issuing.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+mod anchor;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cvm_core::ports::{Clock, ClockDoubt, ClockReading, ClockStatus};
+use arc_swap::ArcSwap;
+use cvm_core::ports::{Clock, ClockReading, ClockStatus};
 use cvm_core::time::{Span, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
-/// How far behind its mark the clock may be.
-const BEHIND_MAX: Span = Span(5 * 60);
+use anchor::{Anchor, Moment};
 
-/// The system's clock with its mark.
+/// Counts on while the machine sleeps.
+#[cfg(target_os = "linux")]
+const UP: ClockId = ClockId::Boottime;
+/// Counts on while the machine sleeps, on macOS; elsewhere a sleep of more than a day is suspicious.
+#[cfg(not(target_os = "linux"))]
+const UP: ClockId = ClockId::Monotonic;
+
+/// The system's clock with its mark. A reading takes no lock.
 #[derive(Debug)]
 pub(crate) struct MarkedClock {
-    mark: AtomicI64,
+    anchor: ArcSwap<Anchor>,
 }
 
 impl MarkedClock {
-    /// The clock whose latest recorded time is `mark`.
-    pub(crate) fn new(mark: Timestamp) -> Self {
-        Self { mark: AtomicI64::new(mark.0) }
+    /// The clock of a server that starts now and whose latest recorded time is `mark`.
+    pub(crate) fn start(mark: Option<Timestamp>) -> Self {
+        Self { anchor: ArcSwap::from_pointee(Anchor::at_start(mark, moment())) }
+    }
+
+    /// What the time should be: the system's where that is believed, otherwise what was last
+    /// believed, and what has passed since.
+    pub(crate) fn believed(&self) -> Timestamp {
+        let (anchor, at) = (self.anchor.load(), moment());
+        match anchor.judge(at).doubt {
+            None => at.system,
+            Some(_) => anchor.expected(at.up),
+        }
+    }
+
+    /// Takes a tick's look at the clock. What is not doubted is to be recorded.
+    pub(crate) fn tick(&self) -> ClockStatus {
+        let at = moment();
+        self.anchor.rcu(|anchor| anchor.ticked(at)).judge(at)
     }
 
     /// Takes note that `mark` was recorded.
-    pub(crate) fn raise(&self, mark: Timestamp) {
-        self.mark.fetch_max(mark.0, Ordering::Relaxed);
+    pub(crate) fn recorded(&self, mark: Timestamp) {
+        self.anchor.rcu(|anchor| anchor.recorded(mark));
     }
 }
 
@@ -36,15 +61,17 @@ impl Clock for MarkedClock {
     }
 
     fn status(&self) -> ClockStatus {
-        let now = system_now();
-        let mark = Timestamp(self.mark.load(Ordering::Relaxed));
-        let is_behind = mark.since(now) > BEHIND_MAX;
-        ClockStatus { system: now, now, doubt: is_behind.then_some(ClockDoubt::BehindMark) }
+        self.anchor.load().judge(moment())
     }
 
     fn accept(&self, now: Timestamp) {
-        self.mark.store(now.0, Ordering::Relaxed);
+        let accepted = Anchor::accepted(Moment { system: now, ..moment() });
+        self.anchor.store(accepted.into());
     }
+}
+
+fn moment() -> Moment {
+    Moment { system: system_now(), up: Span(clock_gettime(UP).tv_sec) }
 }
 
 /// The system's time. Everything else asks the clock port.
@@ -62,19 +89,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_more_than_five_minutes_behind_its_mark_is_not_trusted() {
+    fn a_clock_far_from_its_mark_is_believed_once_it_is_accepted() {
         let now = system_now();
-        let at = |mark: Timestamp| MarkedClock::new(mark).read().is_trusted;
-        assert!(at(Timestamp(0)));
-        assert!(at(now.plus(Span(290))));
-        assert!(!at(now.plus(Span(330))));
+        for mark in [now.plus(Span::DAY), now.minus(Span(31 * Span::DAY.0))] {
+            let clock = MarkedClock::start(Some(mark));
+            assert!(!clock.read().is_trusted);
+            assert!(clock.tick().doubt.is_some());
+            let off_by = clock.believed().since(mark).0;
+            assert!((0..60).contains(&off_by), "{off_by}");
+            clock.accept(now);
+            assert!(clock.read().is_trusted);
+        }
     }
 
     #[test]
-    fn the_mark_only_rises() {
-        let clock = MarkedClock::new(Timestamp(0));
-        clock.raise(system_now().plus(Span::DAY));
-        clock.raise(Timestamp(5));
-        assert!(!clock.read().is_trusted);
+    fn the_clocks_that_are_read_go_on() {
+        let clock = MarkedClock::start(Some(system_now()));
+        let before = clock.tick();
+        assert_eq!(before.doubt, None);
+        clock.recorded(before.now);
+        assert!(clock.read().is_trusted && clock.believed() >= before.now);
+        assert!(moment().up.0 > 0);
     }
 }
