@@ -1,8 +1,8 @@
 //! The HTTP API of CVM: the device listener, the operator listener, and one without TLS for CRLs.
 //!
 //! Bind a socket, make an [`Api`] over the use cases, and give both to [`serve_device`],
-//! [`serve_operator`] or [`serve_plain`]; each returns a [`Serving`] to be drained at the end. `ROUTES` is the
-//! complete list of what there is and who may use it; everything else is 404.
+//! [`serve_operator`] or [`serve_plain`]; each returns a [`Serving`] to be drained at the end.
+//! `ROUTES` is the complete list of what there is and who may use it; everything else is 404.
 //!
 //! axum routes by the raw path: a serial number may hold `/` and `:`, and an action is what follows
 //! the last colon that is not percent-encoded, which is told before anything is decoded.
@@ -44,7 +44,8 @@ pub use router::Side;
 
 /// Every route: method, path, on which listener, who may, and what it does.
 ///
-/// Variables stand at the end of a path; what stands behind the last one after a colon is an action. `May(To::Read)` is an operator whose role has the permission to read.
+/// Variables stand at the end of a path; what stands behind the last one after a colon is an
+/// action. `May(To::Read)` is an operator whose role has the permission to read.
 pub(crate) const ROUTES: &[router::Route] = &[
     route(Post, "/v1/certificates", Device, HolderOfToken, CertificateVend),
     route(Post, "/v1/certificates/confirm", Device, HolderOfCertificate, CertificateConfirm),

@@ -22,7 +22,7 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 pub enum Reply {
     /// Not at all: the connection is held until the sender gives up.
     Never,
-    /// With 307 and this `Location`.
+    /// With 302 and this `Location`.
     Redirect(String),
     /// With this status.
     Status(u16),
@@ -190,7 +190,7 @@ fn answer(mut stream: impl Read + Write, shared: &Shared) -> Result<()> {
             shared.holding.fetch_sub(1, Ordering::SeqCst);
             return Ok(ended.map(drop)?);
         }
-        Reply::Redirect(to) => format!("HTTP/1.1 307 -\r\nLocation: {to}\r\n"),
+        Reply::Redirect(to) => format!("HTTP/1.1 302 -\r\nLocation: {to}\r\n"),
         Reply::Status(status) => format!("HTTP/1.1 {status} -\r\n"),
     };
     let rest = "Content-Length: 0\r\nConnection: close\r\n\r\n";
@@ -214,7 +214,7 @@ fn read_request(stream: &mut impl Read) -> Result<Received> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
     let length = fields.iter().find(|(name, _)| name == "content-length");
-    let length = length.context("no content-length")?.1.parse()?;
+    let length = length.map_or(Ok(0), |(_, length)| length.parse())?;
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
     Ok(Received { line, fields, body: String::from_utf8(body)? })

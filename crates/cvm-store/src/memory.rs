@@ -5,6 +5,7 @@
 
 mod attempts;
 mod operators;
+mod policies;
 mod revocations;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,7 +23,7 @@ use cvm_core::page::{Page, PageRequest};
 use cvm_core::policy::Policy;
 use cvm_core::ports::{
     Catalogue, CertificateChange, Change, CommitError, Due, Holding, Journal, KeyOwner, KeyRule,
-    Policies, Store, StoreError, Thing, ThingChange,
+    Store, StoreError, Thing, ThingChange,
 };
 use cvm_core::time::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
@@ -360,27 +361,6 @@ impl Catalogue for MemoryStore {
         let open: BTreeMap<String, Device> = open.collect();
         let after = request.after.as_deref().unwrap_or_default();
         Ok(page_of(&open, request, |id| id.as_str() > after, page::review_of))
-    }
-}
-
-#[async_trait]
-impl Policies for MemoryStore {
-    async fn policy_put(&self, policy: Policy, event: Event) -> Result<(), StoreError> {
-        let mut state = self.state()?;
-        state.policies.insert(policy.name.clone(), policy);
-        state.record(event);
-        Ok(())
-    }
-
-    async fn policy_find(&self, name: &Name) -> Result<Option<Policy>, StoreError> {
-        Ok(self.state()?.policies.get(name).cloned())
-    }
-
-    async fn policy_page(&self, request: &PageRequest) -> Result<Page<Policy>, StoreError> {
-        let after = request.after.as_deref().unwrap_or_default();
-        let is_after = |name: &Name| name.as_str() > after;
-        let key_of = |policy: &Policy| policy.name.to_string();
-        Ok(page_of(&self.state()?.policies, request, is_after, key_of))
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod doctor;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::HostName;
 
 pub(crate) use admin::{AdminCommand, AdminTokenCommand, AdminTokenCreate};
+pub(crate) use doctor::Doctor;
 
 /// A certificate vending machine for IoT fleets.
 #[derive(Debug, Parser)]
@@ -418,22 +420,6 @@ pub(crate) enum PolicyCommand {
 pub(crate) struct Explain {
     /// A serial number, or an attempt code such as K7QF2-M8WXA
     pub(crate) what: String,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Doctor {
-    /// Make what the clock says the latest time on record, forward or back, and believe it; with
-    /// the server stopped, beside its data directory, as well
-    #[arg(long)]
-    pub(crate) accept_time: bool,
-    /// The configuration (default: cvm.toml in the data directory)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Open a sealed vault with the passphrase in the first line of this file, to look at its keys
-    #[arg(long, value_name = "FILE", env = "CVM_PASSPHRASE_FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }

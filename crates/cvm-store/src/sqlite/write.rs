@@ -2,7 +2,7 @@
 //! what is refused has written nothing; an error of the driver leaves the outcome to the caller.
 //!
 //! A vend is six statements: two that look, then device, certificate, thing and journal; ending
-//! another certificate adds two.
+//! another certificate adds three.
 
 use cvm_core::certificate::{CertificateState, shard_of};
 use cvm_core::device::{Device, Review};
