@@ -94,6 +94,15 @@ fn every_fault_of_the_configuration_is_told() {
 }
 
 #[test]
+fn what_is_allowed_but_unwise_is_a_warning() {
+    let environment = Environment::new(&[("issuance.reissue", "always")]).unwrap();
+    environment.init(&["--unsealed"]).unwrap();
+    let (code, report) = doctor(&environment, &[]);
+    assert_eq!(code, 0, "{report}");
+    assert_told(&report, "warning", "configuration", &["[issuance] reissue", "same-key"]);
+}
+
+#[test]
 fn what_is_secret_and_open_to_others_is_told_with_the_command_that_closes_it() {
     let environment = Environment::new(&[]).unwrap();
     environment.init(&["--unsealed"]).unwrap();

@@ -57,6 +57,7 @@ fn the_walk_through_works_as_it_stands() {
         .env("PATH", path.unwrap())
         .env("CVM_HTTP__LISTEN", format!("127.0.0.1:{devices}"))
         .env("CVM_OPERATOR__LISTEN", format!("127.0.0.1:{operators}"))
+        .env("CVM_METRICS__LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -64,7 +65,16 @@ fn the_walk_through_works_as_it_stands() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stdout}\n{stderr}");
     assert!(!stdout.contains("WRONG ROOT"), "{stdout}");
-    for wanted in ["device.pem: OK", "already-issued", "204\n", "REFUSED", "SN-0002"] {
+    for wanted in [
+        "device.pem: OK",
+        "already-issued",
+        "204\n",
+        "REFUSED",
+        "SN-0002",
+        "renewed: SN-0002",
+        "certificate-revoked",
+        "Serial Number",
+    ] {
         assert!(stdout.contains(wanted), "{wanted} in {stdout}\n{stderr}");
     }
 }

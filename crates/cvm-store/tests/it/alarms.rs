@@ -13,7 +13,9 @@ use cvm_core::profile::Profiles;
 use cvm_core::provisioning::{
     Ask, Caller, Followed, NewDevice, NewToken, Provisioning, VendRequest,
 };
-use cvm_core::testing::{TestClock, TestIssuer, default_policy_put, test_csr, test_ports};
+use cvm_core::testing::{
+    TestAlarms, TestClock, TestIssuer, default_policy_put, test_csr, test_ports,
+};
 use cvm_core::time::{Span, Timestamp};
 use cvm_core::token::Token;
 use cvm_store::MemoryStore;
@@ -24,33 +26,33 @@ const NOW: Timestamp = Timestamp(1_800_000_000);
 
 /// A journal and whoever is told of alarms, which note what they get, in one list.
 #[derive(Default)]
-struct Heard {
-    events: Mutex<Vec<(&'static str, Event)>>,
-    is_full: bool,
-}
-
-impl Heard {
-    fn alarms(&self) -> Vec<(String, EventKind)> {
-        let events = self.events.lock();
-        let raised = events.iter().filter(|(to, _)| *to == "alarms");
-        raised.map(|(_, it)| (it.serial_number.clone().unwrap().to_string(), it.kind)).collect()
-    }
-}
+struct Heard(Mutex<Vec<(&'static str, Event)>>);
 
 impl Alarms for Heard {
     fn alarm_raise(&self, event: &Event) {
-        self.events.lock().push(("alarms", event.clone()));
+        self.0.lock().push(("alarms", event.clone()));
     }
 }
 
 #[async_trait]
 impl Journal for Heard {
     async fn event_record(&self, event: Event) -> Result<(), StoreError> {
-        if self.is_full {
-            return Err(StoreError::Unavailable("the disk is full".into()));
-        }
-        self.events.lock().push(("journal", event));
+        self.0.lock().push(("journal", event));
         Ok(())
+    }
+
+    async fn journal_page(&self, _: &PageRequest) -> Result<Page<JournalRow>, StoreError> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+}
+
+/// A journal that takes nothing.
+struct Full;
+
+#[async_trait]
+impl Journal for Full {
+    async fn event_record(&self, _: Event) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("the disk is full".into()))
     }
 
     async fn journal_page(&self, _: &PageRequest) -> Result<Page<JournalRow>, StoreError> {
@@ -61,21 +63,21 @@ impl Journal for Heard {
 struct World {
     provisioning: Provisioning,
     clock: Arc<TestClock>,
-    heard: Arc<Heard>,
+    alarms: Arc<TestAlarms>,
 }
 
 impl World {
     /// Two devices, whose certificates are for one key each.
-    async fn new(heard: Heard) -> (Self, [CertificateId; 2]) {
+    async fn new(replace: impl FnOnce(Ports) -> Ports) -> (Self, [CertificateId; 2]) {
         let clock = Arc::new(TestClock::at(NOW));
         let issuer = Arc::new(TestIssuer::new(NOW.minus(Span::DAY)));
         let ports = test_ports(&Arc::new(MemoryStore::new()), clock.clone(), issuer);
         default_policy_put(&ports, NOW).await.unwrap();
-        let heard = Arc::new(heard);
-        let ports = Ports { alarms: heard.clone(), journal: heard.clone(), ..ports };
+        let alarms = Arc::new(TestAlarms::default());
+        let ports = replace(Ports { alarms: alarms.clone(), ..ports });
         let budget = "1000000/1s".parse().unwrap();
         let provisioning = Provisioning::new(ports, Profiles::default(), budget);
-        let world = Self { provisioning, clock, heard };
+        let world = Self { provisioning, clock, alarms };
         let (one, two) = (world.issued("SN-1").await, world.issued("SN-2").await);
         (world, [one, two])
     }
@@ -95,6 +97,12 @@ impl World {
         let (vended, follow_up) = self.provisioning.vend(ask(serial, serial), &caller()).await;
         self.provisioning.follow(follow_up).await;
         vended.unwrap().certificate.id
+    }
+
+    /// Of whom and of what was told since the last time.
+    fn told(&self) -> Vec<(String, EventKind)> {
+        let raised = self.alarms.take().into_iter();
+        raised.map(|it| (it.serial_number.unwrap().to_string(), it.kind)).collect()
     }
 
     /// Shows the device's token with a key that is not its own.
@@ -125,33 +133,34 @@ fn caller() -> Caller {
 
 #[tokio::test]
 async fn an_alarm_is_told_once_a_minute_for_each_device_and_kind() {
-    let (world, [one, _]) = World::new(Heard::default()).await;
+    let (world, [one, _]) = World::new(|ports| ports).await;
     for at in [0, 1, 59] {
         world.clock.set(NOW.plus(Span(at)));
         world.show_another_key("SN-1").await;
     }
-    let first = (String::from("SN-1"), EventKind::AnotherKeyRefused);
-    assert_eq!(world.heard.alarms(), std::slice::from_ref(&first));
+    assert_eq!(world.told(), [(String::from("SN-1"), EventKind::AnotherKeyRefused)]);
 
     world.show_another_key("SN-2").await;
     let other_device = (String::from("SN-2"), EventKind::AnotherKeyRefused);
     world.confirm(one).await;
     world.show_another_key("SN-1").await;
     let other_kind = (String::from("SN-1"), EventKind::BurntTokenShown);
-    assert_eq!(world.heard.alarms(), [first, other_device.clone(), other_kind.clone()]);
+    assert_eq!(world.told(), [other_device.clone(), other_kind.clone()]);
 
     world.clock.set(NOW.plus(Span(119)));
     for serial in ["SN-1", "SN-2", "SN-1", "SN-2"] {
         world.show_another_key(serial).await;
     }
-    assert_eq!(world.heard.alarms()[3..], [other_kind, other_device], "a minute later");
+    assert_eq!(world.told(), [other_kind, other_device], "a minute later");
 }
 
 #[tokio::test]
 async fn an_alarm_is_told_after_its_row_and_as_it_stands_there() {
-    let (world, _) = World::new(Heard::default()).await;
+    let heard = Arc::new(Heard::default());
+    let (alarms, journal) = (heard.clone(), heard.clone());
+    let (world, _) = World::new(|ports| Ports { alarms, journal, ..ports }).await;
     world.show_another_key("SN-1").await;
-    let events = world.heard.events.lock();
+    let events = heard.0.lock();
     let alarms: Vec<_> = events.iter().filter(|(_, it)| it.class == EventClass::Alarm).collect();
     let [(first, row), (second, told)] = alarms[..] else { panic!("{alarms:?}") };
     assert_eq!((*first, *second), ("journal", "alarms"));
@@ -161,21 +170,21 @@ async fn an_alarm_is_told_after_its_row_and_as_it_stands_there() {
 
 #[tokio::test]
 async fn a_journal_that_fails_does_not_silence_an_alarm() {
-    let (world, _) = World::new(Heard { is_full: true, ..Heard::default() }).await;
+    let (world, _) = World::new(|ports| Ports { journal: Arc::new(Full), ..ports }).await;
     let followed = world.show_another_key("SN-1").await;
     assert_eq!((followed.alarms_raised, followed.failures.len()), (1, 1), "{followed:?}");
     let again = world.show_another_key("SN-1").await;
     assert_eq!((again.alarms_raised, again.failures.len()), (0, 1), "{again:?}");
-    assert_eq!(world.heard.alarms(), [(String::from("SN-1"), EventKind::AnotherKeyRefused)]);
+    assert_eq!(world.told(), [(String::from("SN-1"), EventKind::AnotherKeyRefused)]);
 }
 
 #[tokio::test]
 async fn what_is_no_alarm_is_told_to_nobody() {
-    let (world, [one, two]) = World::new(Heard::default()).await;
+    let (world, [one, two]) = World::new(|ports| ports).await;
     world.confirm(one).await;
     world.confirm(two).await;
     let (repeated, follow_up) = world.provisioning.vend(ask("SN-1", "SN-1"), &caller()).await;
     assert!(!repeated.unwrap().is_new);
     world.provisioning.follow(follow_up).await;
-    assert_eq!(world.heard.alarms(), []);
+    assert_eq!(world.told(), []);
 }

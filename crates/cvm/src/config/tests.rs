@@ -118,8 +118,7 @@ fn a_profiles_value_comes_from_where_issuance_has_it() {
 
 #[test]
 fn keys_of_later_versions_are_noted_and_have_no_effect() {
-    let loaded =
-        loaded("[mqtt]\nlisten = \"127.0.0.1:8883\"\n[journal]\nmirror = \"m\"\n", &[]);
+    let loaded = loaded("[mqtt]\nlisten = \"127.0.0.1:8883\"\n[journal]\nmirror = \"m\"\n", &[]);
     assert_eq!(loaded.notes.len(), 2);
     assert_eq!(loaded_notes("[[verifier]]\nname = \"v\"\n"), 1);
 }
