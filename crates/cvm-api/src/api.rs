@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use cvm_core::attempt::Act;
 use cvm_core::device::Verdict;
 use cvm_core::id::{AttemptCode, CertificateId};
 use cvm_core::limit::Rate;
@@ -75,6 +76,9 @@ pub struct Peer {
     pub certificate: Option<CertificateId>,
 }
 
+/// Where a request came from that has no peer.
+const NOWHERE: Peer = Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), certificate: None };
+
 /// The API over its use cases; clones are the same.
 #[derive(Clone)]
 pub struct Api(Arc<Inner>);
@@ -135,6 +139,8 @@ impl Api {
         let (mut parts, body) = request.into_parts();
         let in_flight = parts.extensions.remove::<Arc<InFlight>>();
         let method = router::Verb::of(&parts.method).map_or("other", router::Verb::as_str);
+        let address = parts.extensions.get::<Peer>().map_or(NOWHERE.address, |peer| peer.address);
+        let act = found.as_ref().map_or(Act::Other, |(route, _)| route.endpoint.act());
         let (pattern, outcome) = match found {
             Ok((route, variable)) => {
                 (route.path, self.proceed(route, variable, parts, body, attempt).await)
@@ -145,6 +151,7 @@ impl Api {
             }
         };
         log_cause(attempt, &outcome);
+        self.note_refusal(act, &Caller { address: address.to_string(), attempt }, &outcome);
         let departed = outcome.follow_up.map(|follow_up| Departed { attempt, follow_up });
         let aftermath = self.aftermath().clone();
         let answer = response(outcome.result, attempt)
@@ -157,6 +164,14 @@ impl Api {
             observer.request_answered(Answered { method, route: pattern, status, took });
         }
         answer
+    }
+
+    /// What no use case has taken note of.
+    fn note_refusal(&self, act: Act, caller: &Caller, outcome: &Outcome) {
+        if let (Err(refused), None) = (&outcome.result, &outcome.follow_up) {
+            let slug = refused.slug.as_str();
+            self.provisioning().refusal_note(act, caller, slug, &refused.detail);
+        }
     }
 
     pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
@@ -188,8 +203,7 @@ impl Api {
         body: Body,
         attempt: AttemptCode,
     ) -> Outcome {
-        let nowhere = Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), certificate: None };
-        let peer = parts.extensions.get::<Peer>().copied().unwrap_or(nowhere);
+        let peer = parts.extensions.get::<Peer>().copied().unwrap_or(NOWHERE);
         let now = self.provisioning().ports().clock.read().now;
         if route.who.is_counted()
             && let Some(wait) = self.0.refusals.wait(peer.address, now)

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use axum::routing::any;
+use cvm_core::attempt::Act;
 use cvm_core::operator::Permission;
 
 use crate::ROUTES;
@@ -147,6 +148,46 @@ pub(crate) enum Takes {
 }
 
 impl Endpoint {
+    /// As an attempt names what was asked for.
+    pub(crate) fn act(self) -> Act {
+        match self {
+            Self::CertificateConfirm => Act::Confirm,
+            Self::CertificateRenew => Act::Renew,
+            Self::CertificateVend => Act::Vend,
+            Self::AdminTokenCreate
+            | Self::AdminTokenList
+            | Self::AdminTokenRevoke
+            | Self::AttemptList
+            | Self::CaShow
+            | Self::CertificateList
+            | Self::CertificateRevoke
+            | Self::CertificateShow
+            | Self::ClockAccept
+            | Self::ClockShow
+            | Self::CrlShow
+            | Self::DeviceDelete
+            | Self::DeviceDisable
+            | Self::DeviceEnable
+            | Self::DeviceList
+            | Self::DeviceNewToken
+            | Self::DeviceRegister
+            | Self::DeviceShow
+            | Self::HealthShow
+            | Self::JournalList
+            | Self::OpenApiShow
+            | Self::PolicyList
+            | Self::PolicyPut
+            | Self::PolicyShow
+            | Self::ProblemShow
+            | Self::ReadinessShow
+            | Self::ReviewApprove
+            | Self::ReviewDeny
+            | Self::ReviewList
+            | Self::ReviewShow
+            | Self::TrustBundleShow => Act::Other,
+        }
+    }
+
     pub(crate) fn takes(self) -> Takes {
         match self {
             Self::AdminTokenCreate

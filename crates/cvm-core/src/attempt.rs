@@ -43,6 +43,8 @@ pub enum Act {
     Confirm,
     /// To be let in with a certificate.
     Connect,
+    /// Something else.
+    Other,
     /// A certificate in place of another.
     Renew,
     /// A certificate.
@@ -56,6 +58,7 @@ impl Act {
         match self {
             Self::Confirm => "confirm",
             Self::Connect => "connect",
+            Self::Other => "other",
             Self::Renew => "renew",
             Self::Vend => "vend",
         }
@@ -80,6 +83,8 @@ pub enum StepName {
     Limit,
     /// Signing, and the record.
     Record,
+    /// Its route, its size, its form: what is looked at before anything else.
+    Request,
     /// Whether the serial number is registered.
     SerialNumber,
     /// The token.
@@ -98,6 +103,7 @@ impl StepName {
             Self::Device => "device",
             Self::Limit => "limit",
             Self::Record => "record",
+            Self::Request => "request",
             Self::SerialNumber => "serial-number",
             Self::Token => "token",
         }

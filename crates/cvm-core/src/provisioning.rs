@@ -10,6 +10,7 @@ mod confirm;
 mod crl;
 mod follow_up;
 mod operate;
+mod passing;
 mod policy;
 mod register;
 mod renew;
@@ -35,6 +36,7 @@ use crate::time::{Span, Timestamp};
 
 use crl::CrlFlights;
 use follow_up::Trace;
+use passing::Passing;
 
 pub use admin_token::{
     AdminTokenRefusal, NewAdminToken, created_event as admin_token_created_event,
@@ -66,6 +68,7 @@ pub struct Provisioning {
     profiles: Profiles,
     budget: Mutex<RateLimit<SerialNumber>>,
     alarms: Mutex<RateLimit<(Option<SerialNumber>, EventKind)>>,
+    passing: Mutex<Passing>,
     crl_flights: CrlFlights,
 }
 
@@ -82,7 +85,8 @@ impl Provisioning {
     pub fn new(ports: Ports, profiles: Profiles, budget: Rate) -> Self {
         let budget = Mutex::new(RateLimit::new(budget, BUDGET_DEVICES_MAX));
         let alarms = Mutex::new(RateLimit::new(ALARMS, BUDGET_DEVICES_MAX));
-        Self { ports, profiles, budget, alarms, crl_flights: CrlFlights::default() }
+        let (passing, crl_flights) = (Mutex::default(), CrlFlights::default());
+        Self { ports, profiles, budget, alarms, passing, crl_flights }
     }
 
     /// The ports, for reading lists.

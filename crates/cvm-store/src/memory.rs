@@ -50,7 +50,7 @@ pub struct MemoryStore {
     is_down: AtomicBool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     devices: BTreeMap<SerialNumber, Device>,
     serial_by_thing_name: HashMap<ThingName, SerialNumber>,
@@ -90,6 +90,17 @@ impl MemoryStore {
 
     fn check_up(&self) -> Result<(), &'static str> {
         if self.is_down.load(Ordering::SeqCst) { Err("told to fail") } else { Ok(()) }
+    }
+}
+
+/// Another world, which is as this one is now and shares nothing with it.
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self {
+            state: Mutex::new(self.state.lock().clone()),
+            attempted: Mutex::new(self.attempted.lock().clone()),
+            is_down: AtomicBool::new(self.is_down.load(Ordering::SeqCst)),
+        }
     }
 }
 

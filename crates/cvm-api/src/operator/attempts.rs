@@ -17,15 +17,15 @@ const UNKNOWN_SINCE: Span = Span(60 * Span::MINUTE.0);
 /// `GET /v1/attempts?serialNumber=` or `?code=`: newest first; empty where nothing is known.
 pub(crate) async fn list(api: &Api, call: &Call) -> Result<Answer, Refused> {
     let [serial, code] = query::parameters(call.query.as_deref(), ["serialNumber", "code"])?;
-    let attempts = &api.provisioning().ports().attempts;
+    let provisioning = api.provisioning();
     let items = match (serial, code) {
         (Some(serial), None) => {
             let serial: SerialNumber = parsed(&serial)?;
-            attempts.attempts_of(&serial).await?
+            provisioning.attempts_show(&serial).await?
         }
         (None, Some(code)) => {
             let code: AttemptCode = parsed(&code)?;
-            attempts.attempt_by_code(code).await?.into_iter().collect()
+            provisioning.attempt_show(code).await?.into_iter().collect()
         }
         (Some(_), Some(_)) | (None, None) => {
             return Err(Refused::invalid("ask with serialNumber or with code"));

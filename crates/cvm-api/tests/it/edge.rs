@@ -185,3 +185,40 @@ async fn refused_confirmations_count_with_refused_certificates() {
     assert_eq!(refused.headers["retry-after"], "30");
     assert_eq!(from(&world, "192.0.2.1", "{").await, 429);
 }
+
+#[tokio::test]
+async fn what_belongs_to_no_device_is_told_by_its_code_as_well() {
+    let world = World::new().await;
+    let told = async |refused: crate::harness::Reply| {
+        let code = refused.json()["attempt"].as_str().unwrap().to_owned();
+        let list = world.operator("GET", &format!("/v1/attempts?code={code}"), "").await;
+        let attempt = list.json()["items"][0].clone();
+        assert!(!attempt["cure"].as_str().unwrap().is_empty(), "{attempt}");
+        (attempt["outcome"].clone(), attempt["serialNumber"].clone(), attempt["steps"].clone())
+    };
+    let unknown = world.vend("SN-NOBODY", TOKEN, &test_csr("k")).await;
+    let (outcome, serial, steps) = told(unknown).await;
+    assert_eq!((outcome, serial), (json!("access-denied"), json!("SN-NOBODY")));
+    assert_eq!(steps[0]["name"], "serial-number");
+
+    let (outcome, serial, steps) = told(world.device("POST", "/v1/certificates", "{").await).await;
+    assert_eq!((outcome, serial), (json!("invalid-request"), json!("?")));
+    assert_eq!(steps[0]["name"], "request");
+
+    let by_serial = world.operator("GET", "/v1/attempts?serialNumber=SN-NOBODY", "").await;
+    assert_eq!(by_serial.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_belongs_to_no_device_takes_no_more_than_its_room() {
+    let world = World::new().await;
+    let first = world.vend("SN-NOBODY", TOKEN, &test_csr("k")).await;
+    let code = first.json()["attempt"].as_str().unwrap().to_owned();
+    let path = format!("/v1/attempts?code={code}");
+    let is_known = async || world.operator("GET", &path, "").await.json()["items"] != json!([]);
+    crate::harness::eventually(&is_known).await;
+    for _ in 0..4_096 {
+        world.device("GET", "/none", "").await;
+    }
+    assert!(!is_known().await, "pushed out by others");
+}

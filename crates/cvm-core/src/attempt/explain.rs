@@ -51,6 +51,12 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         outcome: "access-denied",
+        reason: "unknown-serial-number",
+        meaning: "Nobody registered this serial number.",
+        cure: "Compare it with what the operator registered (`cvm device list`), byte for byte; if it is right, `cvm device add SERIAL`.",
+    },
+    Explanation {
+        outcome: "access-denied",
         reason: "token-expired",
         meaning: "The token expired before it obtained anything.",
         cure: "Give the device another: `cvm device new-token SERIAL`, with `--token-expires` if it needs longer.",

@@ -54,7 +54,12 @@ impl Provisioning {
             trace.restart();
             let holding = match self.ports.store.holding_find(&id).await {
                 Ok(Some(holding)) => holding,
-                Ok(None) => return (Err(Refusal::CertificateUnknown), trace.unknown()),
+                Ok(None) => {
+                    trace.refused(StepName::Certificate, format!("{id} is not in the registry"));
+                    let refusal = Refusal::CertificateUnknown;
+                    let after = trace.unknown(SerialNumber::nobody(), &refusal);
+                    return (Err(refusal), after);
+                }
                 Err(error) => return (Err(Refusal::unavailable(&error)), FollowUp::default()),
             };
             let serial_number = holding.device.serial_number.clone();
@@ -63,7 +68,7 @@ impl Provisioning {
                 Ok(Some(proven)) => {
                     let outcome = match act {
                         Act::Connect => "connected",
-                        Act::Confirm | Act::Renew | Act::Vend => "confirmed",
+                        Act::Confirm | Act::Other | Act::Renew | Act::Vend => "confirmed",
                     };
                     let mut after = trace.follow_up(serial_number.clone(), outcome, "");
                     after.proven = proven.key.map(|key| (key, serial_number.clone()));

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Caller, Provisioning};
+use super::{Caller, Provisioning, Refusal};
 use crate::attempt::{Act, Attempt, Step, StepName};
 use crate::error::chain_of;
 use crate::id::{KeyIdentity, SerialNumber};
@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 #[must_use = "run it after the answer has left"]
 pub struct FollowUp {
     pub(super) attempt: Option<Attempt>,
-    pub(super) unknown: Option<(String, Timestamp)>,
+    pub(super) unknown: Option<Attempt>,
     pub(super) events: Vec<Event>,
     pub(super) stranger: Option<Stranger>,
     pub(super) proven: Option<(KeyIdentity, SerialNumber)>,
@@ -58,7 +58,9 @@ impl Provisioning {
     /// another device's proof of a key ended.
     pub async fn follow(&self, follow_up: FollowUp) -> Followed {
         let ports = &self.ports;
-        if let Some((address, at)) = follow_up.unknown {
+        if let Some(attempt) = follow_up.unknown {
+            let Attempt { address, at, .. } = attempt.clone();
+            self.passing.lock().push(attempt);
             // Everybody behind one host counts together, as in the limit of refusals.
             let host = match address.parse().map(host_of) {
                 Ok(IpAddr::V4(host)) => host.to_string(),
@@ -180,8 +182,11 @@ impl<'a> Trace<'a> {
         }
     }
 
-    pub(super) fn unknown(self) -> FollowUp {
-        FollowUp { unknown: Some((self.caller.address.clone(), self.at)), ..FollowUp::default() }
+    /// A refusal of a serial number or a certificate that nobody knows: counted, and remembered
+    /// for a while.
+    pub(super) fn unknown(&self, serial: SerialNumber, refusal: &Refusal) -> FollowUp {
+        let noted = self.noted(serial, refusal.slug(), refusal.reason());
+        FollowUp { unknown: noted.attempt, ..FollowUp::default() }
     }
 
     /// The journal row of a request with a valid credential that changed nothing.

@@ -60,7 +60,12 @@ impl Provisioning {
             trace.restart();
             let holding = match self.ports.store.holding_find(&id).await {
                 Ok(Some(holding)) => holding,
-                Ok(None) => return (Err(Refusal::CertificateUnknown), trace.unknown()),
+                Ok(None) => {
+                    trace.refused(StepName::Certificate, format!("{id} is not in the registry"));
+                    let refusal = Refusal::CertificateUnknown;
+                    let after = trace.unknown(SerialNumber::nobody(), &refusal);
+                    return (Err(refusal), after);
+                }
                 Err(error) => return (Err(Refusal::unavailable(&error)), FollowUp::default()),
             };
             let serial = holding.device.serial_number.clone();

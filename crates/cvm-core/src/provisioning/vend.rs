@@ -126,7 +126,9 @@ impl Provisioning {
             let slot = slot_of(&mac, tokens.map(|token| &token.mac), &*self.ports.entropy);
             let Some(device) = device else {
                 let denial = Refusal::AccessDenied(Denial::UnknownSerialNumber);
-                return (Err(denial), trace.unknown());
+                trace.refused(StepName::SerialNumber, "nobody registered it");
+                let after = trace.unknown(vending.serial, &denial);
+                return (Err(denial), after);
             };
             let decided = self.vend_once(&mut vending, device, slot, &mut trace, &mut after).await;
             match decided {

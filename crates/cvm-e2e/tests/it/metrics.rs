@@ -60,7 +60,13 @@ fn scrape(environment: &Environment) -> String {
 fn metrics_tell_what_happened_and_name_no_device_and_no_secret() {
     let environment = Environment::start(&[]).unwrap();
     let nothing = Metrics::parse(&scrape(&environment));
-    for kind in ["another-key-refused", "burnt-token-shown", "revoked-certificate-used"] {
+    for kind in [
+        "another-key-issued",
+        "another-key-pending",
+        "another-key-refused",
+        "burnt-token-shown",
+        "revoked-certificate-used",
+    ] {
         let labels = serde_json::json!({"kind": kind});
         assert_eq!(nothing.value("cvm_alarms_total", labels), Some(0.0), "{kind}");
     }

@@ -58,6 +58,7 @@ fn the_walk_through_works_as_it_stands() {
         .env("CVM_HTTP__LISTEN", format!("127.0.0.1:{devices}"))
         .env("CVM_OPERATOR__LISTEN", format!("127.0.0.1:{operators}"))
         .env("CVM_METRICS__LISTEN", "127.0.0.1:0")
+        .env("CVM_METRICS__LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -12,7 +12,7 @@ use cvm_core::time::Timestamp;
 use super::MemoryStore;
 use crate::unknown;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Attempted {
     by_serial: HashMap<SerialNumber, VecDeque<Attempt>>,
     unknown: BTreeMap<(i64, String), u64>,

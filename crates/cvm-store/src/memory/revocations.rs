@@ -12,10 +12,10 @@ use cvm_core::time::Timestamp;
 use super::MemoryStore;
 
 /// The shards that have a CRL, or that changed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Shards(BTreeMap<(IssuerId, u8), Shard>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Shard {
     changes: u64,
     crl: Option<NewCrl>,

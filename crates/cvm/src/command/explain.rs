@@ -42,8 +42,9 @@ fn tell_nothing_known(is_registered: bool, attempts: &AttemptList, text: &mut Te
         return;
     }
     text.line(
-        "No device is registered under this serial number, and no attempt of a registered device \
-         has this code: attempts on unknown serial numbers, and operators' own requests, are not kept.",
+        "No device is registered under this serial number, and no attempt has this code. Attempts \
+         on unknown serial numbers are kept in memory only: the last few thousand since the server \
+         started.",
     );
     text.line(
         "What to do: compare the serial number with what the device sends; `cvm device list`.",

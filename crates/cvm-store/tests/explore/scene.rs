@@ -1,0 +1,122 @@
+//! What one exploration is about: by which rules, how many devices, how far; and the world in it.
+
+use std::sync::Arc;
+
+use cvm_core::certificate::Reason;
+use cvm_core::id::{KeyIdentity, SerialNumber};
+use cvm_core::profile::{Profile, Reissue};
+use cvm_core::testing::test_key;
+use cvm_core::time::{Span, Timestamp};
+use cvm_core::token::Token;
+use cvm_store::MemoryStore;
+use zeroize::Zeroizing;
+
+use super::ghost::Ghost;
+
+/// When every world begins.
+pub(crate) const START: Timestamp = Timestamp(1_800_000_000);
+
+/// The keys that there are; whoever asks may have either.
+pub(crate) const KEYS: [&str; 2] = ["K1", "K2"];
+
+/// How far an exploration goes: numbers of steps from the beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depth {
+    /// Acts one after the other, answered or with the answer lost.
+    pub(crate) acts: usize,
+    /// Beside them each way in which a commit can fail.
+    pub(crate) faults: usize,
+    /// Beside them each act between any two accesses to the store of each other.
+    pub(crate) windows: usize,
+}
+
+/// The rules, the devices and the bounds.
+pub(crate) struct Scene {
+    pub(crate) name: &'static str,
+    pub(crate) profile: Profile,
+    /// All times that there are lie on a grid of so many seconds.
+    pub(crate) unit: i64,
+    pub(crate) serials: Vec<SerialNumber>,
+    pub(crate) keys: [KeyIdentity; 2],
+    /// The reasons for which certificates are revoked.
+    pub(crate) reasons: Vec<Reason>,
+    pub(crate) depth: Depth,
+}
+
+impl Scene {
+    /// One device under `reissue`, whose times are short multiples of `unit`, so that states whose
+    /// deadlines lie equally far ahead meet often.
+    pub(crate) fn of(name: &'static str, reissue: Reissue, unit: i64, depth: Depth) -> Self {
+        let profile = Profile {
+            reissue,
+            lifetime: Span(10 * unit - 1),
+            backdate: Span(0),
+            overlap: Span(2 * unit - 1),
+            grace_after_confirm: Span(unit - 1),
+            renew_after_expiry: Span(2 * unit - 1),
+            token_life: Span(2 * unit - 1),
+            ..Profile::default()
+        };
+        Self {
+            name,
+            profile,
+            unit,
+            serials: vec!["SN-1".parse().unwrap()],
+            keys: KEYS.map(|name| test_key(name).identity),
+            reasons: vec![Reason::Unspecified, Reason::KeyCompromise],
+            depth,
+        }
+    }
+
+    /// The same with a second device.
+    pub(crate) fn with_a_second_device(mut self) -> Self {
+        self.serials.push("SN-2".parse().unwrap());
+        self
+    }
+
+    /// The number of the device called `serial`.
+    pub(crate) fn device_number(&self, serial: &SerialNumber) -> usize {
+        self.serials.iter().position(|it| it == serial).expect("a device of the scene")
+    }
+
+    /// The number of `key`.
+    pub(crate) fn key_number(&self, key: &KeyIdentity) -> usize {
+        self.keys.iter().position(|it| it == key).expect("a key of the scene")
+    }
+
+    /// How many steps of the grid until `deadline` is over; 0 where it is.
+    pub(crate) fn steps_until_after(&self, deadline: Timestamp, now: Timestamp) -> i64 {
+        let left = deadline.since(now).0;
+        if left < 0 { 0 } else { left / self.unit + 1 }
+    }
+
+    /// `steps` of the grid.
+    pub(crate) fn span(&self, steps: i64) -> Span {
+        Span(steps * self.unit)
+    }
+}
+
+/// The token of this generation of the device.
+pub(crate) fn token(device: usize, generation: u32) -> Token {
+    let text = format!("token-{generation}-of-device-{device}");
+    Token::brought(Zeroizing::new(text)).unwrap()
+}
+
+/// A state: what is stored, what time it is, and what was said and heard.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) now: Timestamp,
+    pub(crate) ghost: Ghost,
+}
+
+impl World {
+    /// Another that is as this one, and shares nothing with it.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            store: Arc::new(MemoryStore::clone(&self.store)),
+            now: self.now,
+            ghost: self.ghost.clone(),
+        }
+    }
+}
