@@ -15,7 +15,7 @@ use cvm_core::attempt::Act;
 use cvm_core::device::Verdict;
 use cvm_core::id::{AttemptCode, CertificateId};
 use cvm_core::limit::Rate;
-use cvm_core::provisioning::{Caller, Provisioning};
+use cvm_core::provisioning::{Caller, FollowUp, Provisioning};
 use cvm_core::time::Span;
 use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
@@ -168,7 +168,8 @@ impl Api {
 
     /// What no use case has taken note of.
     fn note_refusal(&self, act: Act, caller: &Caller, outcome: &Outcome) {
-        if let (Err(refused), None) = (&outcome.result, &outcome.follow_up) {
+        let is_told = outcome.follow_up.as_ref().is_some_and(FollowUp::is_told);
+        if let (Err(refused), false) = (&outcome.result, is_told) {
             let slug = refused.slug.as_str();
             self.provisioning().refusal_note(act, caller, slug, &refused.detail);
         }
@@ -282,6 +283,13 @@ impl Api {
         } else {
             body::discard(&call.fields, body).await;
         }
+        // A body takes its time to arrive, and a token may have been revoked meanwhile.
+        if let Who::Operator(permission) = route.who {
+            match auth::operator(self.provisioning().ports(), &call.fields, permission).await {
+                Ok(principal) => call.principal = principal,
+                Err(refused) => return refused.into(),
+            }
+        }
         let (sender, receiver) = oneshot::channel();
         let (api, attempt) = (self.clone(), call.caller.attempt);
         let _task = self.aftermath().tasks.spawn(async move {
@@ -356,9 +364,7 @@ fn log_cause(attempt: AttemptCode, outcome: &Outcome) {
 
 impl Outcome {
     /// The outcome of a use case that has something to do after the answer.
-    pub(crate) fn followed(
-        (result, follow_up): (Result<Answer, Refused>, cvm_core::provisioning::FollowUp),
-    ) -> Self {
+    pub(crate) fn followed((result, follow_up): (Result<Answer, Refused>, FollowUp)) -> Self {
         Self { result, follow_up: Some(follow_up) }
     }
 }

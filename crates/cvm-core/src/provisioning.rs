@@ -56,6 +56,12 @@ pub use vend::{Ask, VendRequest, Vended};
 /// come back: more racers than this on one serial number are not a device.
 const DECISIONS_MAX: u32 = 8;
 
+/// Why nothing was decided: the server's clock is not to be trusted.
+const CLOCK: &str = "clock";
+
+/// Why nothing was decided: the record moved under every decision.
+const CONTENDED: &str = "contended";
+
 /// At most one alarm a minute for each device and kind (protocol, section 10).
 const ALARMS: Rate = Rate { count: 1, per: Span::MINUTE };
 
@@ -67,6 +73,7 @@ pub struct Provisioning {
     ports: Ports,
     profiles: Profiles,
     budget: Mutex<RateLimit<SerialNumber>>,
+    burnt_budget: Mutex<RateLimit<SerialNumber>>,
     alarms: Mutex<RateLimit<(Option<SerialNumber>, EventKind)>>,
     passing: Mutex<Passing>,
     crl_flights: CrlFlights,
@@ -83,10 +90,11 @@ impl Provisioning {
     /// with a valid credential.
     #[must_use]
     pub fn new(ports: Ports, profiles: Profiles, budget: Rate) -> Self {
-        let budget = Mutex::new(RateLimit::new(budget, BUDGET_DEVICES_MAX));
+        let [budget, burnt_budget] =
+            [(); 2].map(|()| Mutex::new(RateLimit::new(budget, BUDGET_DEVICES_MAX)));
         let alarms = Mutex::new(RateLimit::new(ALARMS, BUDGET_DEVICES_MAX));
         let (passing, crl_flights) = (Mutex::default(), CrlFlights::default());
-        Self { ports, profiles, budget, alarms, passing, crl_flights }
+        Self { ports, profiles, budget, burnt_budget, alarms, passing, crl_flights }
     }
 
     /// The ports, for reading lists.
@@ -109,12 +117,19 @@ impl Provisioning {
         asked.map_err(|retry_after| Refusal::SlowDown { retry_after })
     }
 
+    /// Counts a request with a token that confirmation burnt: as much, and of a budget of its own, so
+    /// that its thief uses up nothing of what the device needs (protocol, section 10).
+    fn spend_burnt(&self, serial: &SerialNumber, now: Timestamp) -> Result<(), Refusal> {
+        let asked = self.burnt_budget.lock().ask(serial.clone(), now);
+        asked.map_err(|retry_after| Refusal::SlowDown { retry_after })
+    }
+
     /// Refuses where the clock may not issue: behind its mark, or before the CA's notBefore.
     fn require_trusted_clock(&self, reading: ClockReading) -> Result<(), Refusal> {
         if reading.is_trusted && reading.now >= self.ports.issuer.not_before() {
             Ok(())
         } else {
-            Err(Refusal::unavailable_for("clock", "the server's clock is not to be trusted"))
+            Err(Refusal::unavailable_for(CLOCK, "the server's clock is not to be trusted"))
         }
     }
 }
@@ -207,6 +222,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What `explain` tells apart of [`Self::Unavailable`].
+    pub const UNAVAILABLE_REASONS: [&str; 3] = ["", CLOCK, CONTENDED];
+
     /// The stable name: the last part of the problem's type, and an attempt's outcome.
     #[must_use]
     pub fn slug(&self) -> &'static str {
@@ -280,7 +298,7 @@ impl Refusal {
     /// The record moved under every decision that was made.
     fn contended() -> Self {
         let cause = String::from("the record moved under every decision");
-        Self::Unavailable { retry_after: Span(1), reason: "", cause }
+        Self::Unavailable { retry_after: Span(1), reason: CONTENDED, cause }
     }
 }
 

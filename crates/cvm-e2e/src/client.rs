@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use rcgen::{CertificateParams, CertificateSigningRequest, DistinguishedName, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -16,6 +17,9 @@ use crate::clock::FakeClock;
 
 /// How long an answer may take on two cores full of other tests.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// What asks for the connection's end after the answer.
+const CLOSE: &str = "Connection: close";
 
 /// An answer as it came.
 #[derive(Clone, Debug)]
@@ -64,14 +68,41 @@ impl Key {
         Ok(Self(KeyPair::generate()?))
     }
 
+    /// A key that somebody else made, PKCS #8 in PEM.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn from_pem(pem: &str) -> Result<Self> {
+        Ok(Self(KeyPair::from_pem(pem)?))
+    }
+
     /// A certificate request with an empty subject.
     ///
     /// # Errors
     /// Where it cannot be made.
     pub fn csr(&self) -> Result<String> {
+        Ok(self.request()?.pem()?)
+    }
+
+    /// The same with one bit of its signature flipped.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn bad_csr(&self) -> Result<String> {
+        let mut der = self.request()?.der().to_vec();
+        // The last bit of ECDSA's s: still two numbers, and not these.
+        *der.last_mut().context("an empty request")? ^= 1;
+        let text = BASE64_STANDARD.encode(der);
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        let (begin, end) =
+            ("-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----");
+        Ok(format!("{begin}\n{}\n{end}\n", lines.join("\n")))
+    }
+
+    fn request(&self) -> Result<CertificateSigningRequest> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        Ok(params.serialize_request(&self.0)?.pem()?)
+        Ok(params.serialize_request(&self.0)?)
     }
 
     /// The private key, PEM.
@@ -172,7 +203,7 @@ impl Client {
         headers: &[&str],
         body: Option<&Value>,
     ) -> Result<Response> {
-        self.exchange(&request_bytes(method, path, headers, body))
+        self.exchange(&request_bytes(method, path, &[&[CLOSE], headers].concat(), body))
     }
 
     /// Sends a well-formed request and hangs up without waiting for the answer.
@@ -181,14 +212,19 @@ impl Client {
     /// Where it cannot be sent.
     pub fn send_and_hang_up(&self, method: &str, path: &str, body: &Value) -> Result<()> {
         let mut stream = self.connect()?;
-        stream.write_all(&request_bytes(method, path, &[], Some(body)))?;
+        stream.write_all(&request_bytes(method, path, &[CLOSE], Some(body)))?;
         Ok(stream.flush()?)
     }
 }
 
-fn request_bytes(method: &str, path: &str, headers: &[&str], body: Option<&Value>) -> Vec<u8> {
+pub(crate) fn request_bytes(
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: Option<&Value>,
+) -> Vec<u8> {
     let body = body.map(Value::to_string).unwrap_or_default();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
     if !body.is_empty() {
         head.push_str("Content-Type: application/json\r\n");
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -200,11 +236,11 @@ fn request_bytes(method: &str, path: &str, headers: &[&str], body: Option<&Value
     format!("{head}\r\n{body}").into_bytes()
 }
 
-fn is_close(kind: ErrorKind) -> bool {
+pub(crate) fn is_close(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
-fn parse(answer: &[u8]) -> Result<Response> {
+pub(crate) fn parse(answer: &[u8]) -> Result<Response> {
     let text = String::from_utf8_lossy(answer).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").context("no whole answer came")?;
     let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));

@@ -8,11 +8,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cvm_core::time::Timestamp;
+use cvm_core::time::{Span, Timestamp};
+use parking_lot::Mutex;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
@@ -23,7 +23,16 @@ use crate::Environment;
 pub struct FakeClock {
     file: PathBuf,
     library: OsString,
-    ahead_seconds: Arc<AtomicI64>,
+    shows: Arc<Mutex<Shows>>,
+}
+
+/// What it was set to.
+#[derive(Clone, Copy, Debug)]
+enum Shows {
+    /// It goes, so far ahead of the real one.
+    Ahead(Span),
+    /// It stands still.
+    Still(Timestamp),
 }
 
 impl FakeClock {
@@ -42,37 +51,57 @@ impl FakeClock {
         let clock = Self {
             file: directory.join("faketime"),
             library: library.into(),
-            ahead_seconds: Arc::default(),
+            shows: Arc::new(Mutex::new(Shows::Ahead(Span(0)))),
         };
         clock.set(real())?;
         Ok(clock)
     }
 
-    /// Sets it.
+    /// Sets it; it goes on from there.
     ///
     /// # Errors
     /// Where it cannot be written down.
     pub fn set(&self, now: Timestamp) -> Result<()> {
-        let ahead = now.since(real()).0;
+        self.show(Shows::Ahead(now.since(real())))
+    }
+
+    /// Sets it and lets it stand still, so that a test can tell seconds apart whatever it takes.
+    ///
+    /// # Errors
+    /// Where it cannot be written down.
+    pub fn freeze(&self, now: Timestamp) -> Result<()> {
+        self.show(Shows::Still(now))
+    }
+
+    fn show(&self, shows: Shows) -> Result<()> {
+        let text = match shows {
+            Shows::Ahead(span) => format!("{:+}\n", span.0),
+            Shows::Still(now) => format!("{}\n", now.0),
+        };
         // Renamed: half a file would be read as another time.
         let new = self.file.with_extension("new");
-        std::fs::write(&new, format!("{ahead:+}\n"))?;
+        std::fs::write(&new, text)?;
         std::fs::rename(&new, &self.file)?;
-        self.ahead_seconds.store(ahead, Ordering::SeqCst);
+        *self.shows.lock() = shows;
         Ok(())
     }
 
     /// What it shows.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        Timestamp(real().0 + self.ahead_seconds.load(Ordering::SeqCst))
+        match *self.shows.lock() {
+            Shows::Ahead(span) => real().plus(span),
+            Shows::Still(now) => now,
+        }
     }
 
     /// What the environment of a program is to hold.
-    pub(crate) fn variables(&self) -> [(&'static str, OsString); 5] {
+    pub(crate) fn variables(&self) -> [(&'static str, OsString); 6] {
         [
             ("LD_PRELOAD", self.library.clone()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.clone().into()),
+            // A time without a sign is in seconds since 1970, and stands still.
+            ("FAKETIME_FMT", "%s".into()),
             ("FAKETIME_NO_CACHE", "1".into()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
             // Files keep the times they have.
@@ -96,16 +125,27 @@ impl Environment {
     /// # Errors
     /// Where `faketime` is not installed.
     pub fn set_clock(&mut self, now: Timestamp) -> Result<()> {
+        self.fake_clock()?.set(now)
+    }
+
+    /// The same with a clock that stands still until it is set again.
+    ///
+    /// # Errors
+    /// Where `faketime` is not installed.
+    pub fn freeze_clock(&mut self, now: Timestamp) -> Result<()> {
+        self.fake_clock()?.freeze(now)
+    }
+
+    fn fake_clock(&mut self) -> Result<FakeClock> {
         let clock = match self.clock.take() {
             Some(clock) => clock,
             None => FakeClock::new(self.scratch())?,
         };
-        clock.set(now)?;
-        self.clock = Some(clock);
-        Ok(())
+        self.clock = Some(clock.clone());
+        Ok(clock)
     }
 
-    /// What the clock shows that [`Self::set_clock`] set, or the real one.
+    /// What the clock shows that was set, or the real one.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.as_ref().map_or_else(real, FakeClock::now)

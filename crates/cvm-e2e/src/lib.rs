@@ -3,6 +3,7 @@
 
 mod client;
 mod clock;
+mod kept;
 mod receiver;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 pub use client::{Client, Key, Response};
 pub use clock::FakeClock;
+pub use kept::Kept;
 pub use receiver::{Received, Receiver, Reply};
 
 /// How long the server may take to be ready: key making and two cores full of other tests.

@@ -222,9 +222,9 @@ pub struct Attempt {
     pub serial_number: String,
     /// Where it came from.
     pub address: String,
-    /// `vend`, `renew`, `confirm` or `connect`.
+    /// `vend`, `renew`, `confirm`, `connect` or `other`.
     pub act: String,
-    /// `issued`, `answered-again`, `confirmed`, or the slug of the refusal.
+    /// `issued`, `answered-again`, `confirmed`, `connected`, or the slug of the refusal.
     pub outcome: String,
     /// Which of several reasons for one slug; may be empty.
     pub reason: String,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use cvm_api::{Api, Limits, Serving, Settings};
 use cvm_core::error::chain_of;
+use cvm_core::profile::{Profiles, Reissue};
 use cvm_pki::{Passphrase, files};
 use cvm_store::Stores;
 use serde_json::json;
@@ -66,6 +67,7 @@ pub(crate) async fn start(
     let composed = compose::compose(layout, config, &vault, &crl_url).await?;
     drop(vault);
     warn_of_loopback(config, &public_url);
+    warn_of_always(config);
     // By what is believed: no wrong clock may put a good certificate out of use.
     let now = composed.clock.believed();
     let identities = identity::Identities::load(layout, config, &composed.pki, now)?;
@@ -212,6 +214,18 @@ fn warn_of_loopback(config: &Config, public_url: &str) {
         tracing::warn!(
             public_url,
             "devices are told an address that only this machine reaches: set [http] hostnames or public_url"
+        );
+    }
+}
+
+/// Warns of every profile under which a stolen token never stops obtaining certificates.
+fn warn_of_always(config: &Config) {
+    let default = (Profiles::DEFAULT, &config.profiles.default);
+    let named = config.profiles.named.iter().map(|(name, profile)| (name.as_str(), profile));
+    for (profile, _) in named.chain([default]).filter(|(_, it)| it.reissue == Reissue::Always) {
+        tracing::warn!(
+            profile,
+            "reissue = \"always\": whoever has a token of this profile obtains certificates for any key, for ever; it is for test benches"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! One test per map: every refusal has its own slug, status and wording.
 
+use cvm_core::attempt::{Explanation, explain};
 use cvm_core::decision::Denial;
 use cvm_core::key::{CsrError, WeakKey};
 use cvm_core::provisioning::Taken;
@@ -44,19 +45,81 @@ fn every_refusal_of_core_keeps_its_slug_and_has_its_status() {
     }
 }
 
+/// Every denial: a new one does not compile until it stands here.
+fn denials() -> [Denial; 7] {
+    use Denial::*;
+    match WrongToken {
+        DeviceDeleted
+        | DeviceDisabled
+        | TokenBurntByConfirmation
+        | TokenBurntByOperator
+        | TokenExpired
+        | UnknownSerialNumber
+        | WrongToken => [
+            DeviceDeleted,
+            DeviceDisabled,
+            TokenBurntByConfirmation,
+            TokenBurntByOperator,
+            TokenExpired,
+            UnknownSerialNumber,
+            WrongToken,
+        ],
+    }
+}
+
+/// Everything that a token may have obtained already: a new one does not compile until it stands
+/// here.
+fn takings() -> [Taken; 4] {
+    use Taken::*;
+    match AnotherKey {
+        AnotherKey | KeyDenied | ReviewOpen | TooLate => {
+            [AnotherKey, KeyDenied, ReviewOpen, TooLate]
+        }
+    }
+}
+
+/// The row for this outcome and this reason, and no other.
+fn row(outcome: &str, reason: &str) -> &'static Explanation {
+    let row = explain(outcome, reason).unwrap_or_else(|| panic!("{outcome} is not explained"));
+    assert_eq!((row.outcome, row.reason), (outcome, reason), "it has no row of its own");
+    for told in [row.meaning, row.cure] {
+        assert!(told.ends_with('.') && told.chars().next().is_some_and(|it| !it.is_lowercase()));
+    }
+    row
+}
+
+#[test]
+fn every_problem_is_explained_with_what_it_means_and_what_to_do() {
+    for slug in Slug::ALL {
+        row(slug.as_str(), "");
+    }
+}
+
+#[test]
+fn every_reason_that_explain_tells_apart_has_a_row_of_its_own() {
+    let denied = denials().map(|denial| Refusal::AccessDenied(denial));
+    let taken = takings().map(|taken| Refusal::AlreadyIssued(taken));
+    for refusal in denied.into_iter().chain(taken) {
+        row(refusal.slug(), refusal.reason());
+    }
+    for reason in Refusal::UNAVAILABLE_REASONS {
+        row("unavailable", reason);
+    }
+}
+
+#[test]
+fn what_everybody_reads_of_a_no_says_nothing_of_this_one() {
+    let told = row("access-denied", "");
+    for denial in denials() {
+        let own = row("access-denied", denial.as_str());
+        assert_ne!((told.meaning, told.cure), (own.meaning, own.cure));
+    }
+}
+
 #[test]
 fn every_kind_of_no_is_one_wording() {
-    let denials = [
-        Denial::DeviceDeleted,
-        Denial::DeviceDisabled,
-        Denial::TokenBurntByConfirmation,
-        Denial::TokenBurntByOperator,
-        Denial::TokenExpired,
-        Denial::UnknownSerialNumber,
-        Denial::WrongToken,
-    ];
     let details: Vec<_> =
-        denials.map(|denial| Refused::from(Refusal::AccessDenied(denial)).detail).into();
+        denials().map(|denial| Refused::from(Refusal::AccessDenied(denial)).detail).into();
     assert!(details.iter().all(|detail| detail == &details[0]), "{details:?}");
 }
 

@@ -51,6 +51,12 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         outcome: "access-denied",
+        reason: "",
+        meaning: "Serial number and token do not fit, or the token is used up, or the device is not to have a certificate; which of these is for operators only.",
+        cure: "Compare serial number and token with what the operator registered, byte for byte; the operator's `cvm explain SERIAL` tells which does not fit.",
+    },
+    Explanation {
+        outcome: "access-denied",
         reason: "unknown-serial-number",
         meaning: "Nobody registered this serial number.",
         cure: "Compare it with what the operator registered (`cvm device list`), byte for byte; if it is right, `cvm device add SERIAL`.",
@@ -125,7 +131,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "token-pending",
         reason: "",
         meaning: "A certificate that was asked for with a newer token waits to be used; until then nothing is renewed.",
-        cure: "Let the device use that one. If you do not know who asked for it: `cvm certificate revoke ID` ends it and burns its token.",
+        cure: "Let the device use that one. If you do not know who asked for it: `cvm certificate revoke ID` ends it and burns its token (role security or owner).",
     },
     Explanation {
         outcome: "invalid-csr",
@@ -154,14 +160,20 @@ const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         outcome: "slow-down",
         reason: "",
-        meaning: "The device asked more often than `[limits] issues_per_serial` allows.",
-        cure: "Wait as long as `Retry-After` said; nothing has to be cleared.",
+        meaning: "Too many requests: of this device with a valid credential (`[limits] issues_per_serial`), or refused ones from this address (`refusals_per_address`); the step that refused says which.",
+        cure: "Wait as long as `Retry-After` said; nothing has to be cleared. Where many devices share an address, put its network into `[limits] trusted_networks`.",
     },
     Explanation {
         outcome: "unavailable",
         reason: "clock",
         meaning: "The server's clock is not to be trusted, so it issues nothing.",
         cure: "Run `cvm doctor` beside the server: it says what is held against the clock. Set the clock right, or accept it with `cvm doctor --accept-time`; the same request succeeds afterwards.",
+    },
+    Explanation {
+        outcome: "unavailable",
+        reason: "contended",
+        meaning: "Other requests of the same device changed its record under every decision; nothing was answered.",
+        cure: "Nothing: the same request succeeds later. If it goes on, look at the addresses of this device's attempts for who else asks.",
     },
     Explanation {
         outcome: "unavailable",
@@ -317,7 +329,7 @@ mod tests {
     fn a_reason_with_a_row_of_its_own_comes_before_the_outcomes() {
         assert!(explain("unavailable", "clock").unwrap().meaning.contains("clock"));
         assert_eq!(explain("unavailable", "other").unwrap().reason, "");
-        assert_eq!(explain("access-denied", "no such reason"), None);
+        assert_eq!(explain("no such outcome", ""), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a used token still obtains: rule 2 and the table of the protocol's section 3.
 
 use super::{Asked, Conflict, Decision};
+use crate::certificate::CertificateState;
 use crate::device::{Binding, Device, LiveCertificate, ReviewState, TokenRecord, TokenState};
 use crate::id::CertificateId;
 use crate::profile::Reissue;
@@ -24,6 +25,9 @@ pub(super) fn decide_unconfirmed(
     let TokenState::Used { bound, obtained, first_issue_at, .. } = &token.state else {
         return Decision::Deny;
     };
+    if is_denied(token, asked) {
+        return Decision::AnotherKey(Conflict::KeyDenied);
+    }
     let Some(bound) = bound.filter(|bound| !is_released(device, *bound, obtained, reissue)) else {
         return Decision::Issue;
     };
@@ -61,6 +65,9 @@ pub(super) fn decide_confirmed(
             return again(live, asked);
         }
         Some(_) => return Decision::Issue,
+        None if is_denied(token, asked) => {
+            return Decision::AnotherKey(Conflict::KeyDenied);
+        }
         None => {}
     }
     let Asked::DeviceKey(key) = asked else {
@@ -99,8 +106,13 @@ fn held_with<'a>(
         Asked::DeviceKey(key) => {
             let is_held =
                 |live: &&LiveCertificate| live.key == *key && live.token == token.generation;
-            let proven = device.live.iter().filter(is_held).find(|live| !live.is_unproven());
-            proven.or_else(|| device.live.iter().find(is_held))
+            // The current one before what is to be proven, and the retiring one, which ends with
+            // its grace, last.
+            device
+                .live
+                .iter()
+                .filter(is_held)
+                .min_by_key(|live| (live.state != CertificateState::Current, !live.is_unproven()))
         }
         Asked::ServerKey(_) => {
             let is_sealed = device.sealed.is_some() && bound.is_some_and(|it| is_same(it, asked));
@@ -121,6 +133,12 @@ fn is_same(bound: Binding, asked: Asked<'_>) -> bool {
         Asked::DeviceKey(key) => bound.key == *key,
         Asked::ServerKey(algorithm) => bound.server_made == Some(algorithm),
     }
+}
+
+/// Whether a human said no to this key with this token: for ever, also where the token has been
+/// released for another key since.
+fn is_denied(token: &TokenRecord, asked: Asked<'_>) -> bool {
+    token.denied.contains(&asked.review_key())
 }
 
 /// Whether the token is good for one new key, because the key that the server made for it cannot
@@ -151,7 +169,7 @@ fn decide_other(
 
 fn decide_reviewed(device: &Device, token: &TokenRecord, asked: Asked<'_>) -> Decision {
     let key = asked.review_key();
-    if token.denied.contains(&key) || token.denied.len() >= DENIED_MAX {
+    if token.denied.len() >= DENIED_MAX {
         return Decision::AnotherKey(Conflict::KeyDenied);
     }
     let open = device.review.as_ref().filter(|review| review.is_open());

@@ -136,6 +136,24 @@ fn a_burnt_token_answers_the_current_key_and_nothing_else() {
     assert_eq!(asked(&mut device, 1, LIFE + 1), Decision::Deny);
 }
 
+#[test]
+fn after_sixteen_denied_keys_every_further_one_is_refused_unasked() {
+    let mut device = issued(1, None);
+    let profile = Profile { reissue: Reissue::Approval, ..Profile::default() };
+    let asked = |device: &Device, key: u8| {
+        let key = KeyIdentity([key; 32]);
+        decide(device, 0, Asked::DeviceKey(&key), &profile, Timestamp(10))
+    };
+    for key in 100..116 {
+        assert_eq!(asked(&device, key), Decision::Review);
+        let denied = Asked::DeviceKey(&KeyIdentity([key; 32])).review_key();
+        device.tokens[0].denied.push(denied);
+        assert_eq!(asked(&device, key), Decision::AnotherKey(Conflict::KeyDenied));
+    }
+    assert_eq!(asked(&device, 200), Decision::AnotherKey(Conflict::KeyDenied));
+    assert_eq!(asked(&device, 1), Decision::Answer(CertificateId([1; 32])), "its own key");
+}
+
 proptest! {
     /// I2 and I9: whatever keys ask in whatever order and time, one token obtains certificates for
     /// one device-made key, and after confirmation it issues nothing.

@@ -54,6 +54,15 @@ impl Device {
         (moved, self.push_token(token))
     }
 
+    /// Revokes what descends from older tokens than the newest.
+    #[must_use = "what moved has to be written with the next commit"]
+    pub fn revoke_older(&mut self) -> Vec<Moved> {
+        let newest = self.tokens.first().map_or(0, |token| token.generation);
+        self.outlived.take_if(|outlived| outlived.token < newest);
+        let unspecified = Some(Reason::Unspecified);
+        self.end_where(CertificateState::Revoked, unspecified, |live| live.token < newest)
+    }
+
     /// Puts a token into the first slot; returns those that no longer have one.
     pub fn push_token(&mut self, token: TokenToGive) -> Vec<TokenMac> {
         let generation = self.tokens.first().map_or(0, |newest| newest.generation) + 1;
@@ -81,10 +90,7 @@ impl Device {
             moved.extend(self.end_where(CertificateState::Superseded, SUPERSEDED, |live| {
                 live.state == CertificateState::Retiring && live.id != id
             }));
-            let unspecified = Some(Reason::Unspecified);
-            moved.extend(self.end_where(CertificateState::Revoked, unspecified, |live| {
-                live.is_unproven() && live.origin == Origin::Renewal
-            }));
+            moved.extend(self.end_renewed());
             self.outlived = None;
         }
         let revoked = CertificateState::Revoked;

@@ -1,7 +1,7 @@
 //! What time alone, and other devices' proofs, do to a record.
 
 use super::{Device, KEY_REPLAYS_MAX, LiveCertificate, Moved, Outlived, SealedKey, TokenState};
-use crate::certificate::{CertificateState, Reason};
+use crate::certificate::{CertificateState, Origin, Reason};
 use crate::id::KeyIdentity;
 use crate::time::Timestamp;
 
@@ -53,6 +53,7 @@ impl Device {
 
     /// Ends what certifies `key`, because another device proved possession of it first or an
     /// operator called it compromised, and releases the token that is bound to it for another key.
+    /// A current one can be lost to an operator's word only: with it goes what was renewed from it.
     #[must_use = "what moved has to be written with the next commit"]
     pub fn lose_key(&mut self, key: &KeyIdentity) -> Vec<Moved> {
         for token in &mut self.tokens {
@@ -60,8 +61,25 @@ impl Device {
                 *bound = bound.filter(|binding| binding.key != *key);
             }
         }
-        self.outlived.take_if(|outlived| outlived.key == *key);
-        self.end_where(CertificateState::Revoked, SUPERSEDED, |live| live.key == *key)
+        let was_current =
+            self.live_in(CertificateState::Current).is_some_and(|live| live.key == *key)
+                || self.outlived.as_ref().is_some_and(|outlived| outlived.key == *key);
+        let mut moved = Vec::new();
+        if was_current {
+            self.outlived = None;
+            moved.extend(self.end_renewed());
+        }
+        moved
+            .extend(self.end_where(CertificateState::Revoked, SUPERSEDED, |live| live.key == *key));
+        moved
+    }
+
+    /// Ends what was renewed from the current certificate, or from the one that expired last, and
+    /// is not confirmed, because an operator's word ends that.
+    pub(super) fn end_renewed(&mut self) -> Vec<Moved> {
+        self.end_where(CertificateState::Revoked, Some(Reason::Unspecified), |live| {
+            live.is_unproven() && live.origin == Origin::Renewal
+        })
     }
 
     /// Ends the live certificates that `is_ended` names, and what ends with them: a sealed key is

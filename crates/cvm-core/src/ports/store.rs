@@ -231,8 +231,7 @@ pub trait Catalogue: Send + Sync {
         serial: &SerialNumber,
     ) -> Result<Vec<CertificateRecord>, StoreError>;
 
-    /// The devices that hold an unconfirmed certificate or a candidate for `key`, from a sparse
-    /// index, at most 100.
+    /// The devices that hold a live certificate for `key`, from a sparse index, at most 100.
     async fn claims_of(&self, key: &KeyIdentity) -> Result<Vec<SerialNumber>, StoreError>;
 
     /// The devices whose [`Device::due_at`] is `now` or earlier, earliest first, from a sparse

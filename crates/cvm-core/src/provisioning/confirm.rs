@@ -76,13 +76,15 @@ impl Provisioning {
                 }
                 Ok(None) => {}
                 Err(refusal) => {
+                    trace.end(&refusal);
                     let after = trace.certificate_refused(&id, serial_number, &refusal);
                     return (Err(refusal), after);
                 }
             }
         }
         let refusal = Refusal::contended();
-        let noted = device.map(|serial| trace.follow_up(serial, refusal.slug(), ""));
+        trace.end(&refusal);
+        let noted = device.map(|serial| trace.noted(serial, refusal.slug(), refusal.reason()));
         (Err(refusal), noted.unwrap_or_default())
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Caller, Provisioning, Refusal};
+use super::{CONTENDED, Caller, Provisioning, Refusal};
 use crate::attempt::{Act, Attempt, Step, StepName};
 use crate::error::chain_of;
 use crate::id::{KeyIdentity, SerialNumber};
@@ -51,6 +51,14 @@ pub struct Followed {
     pub alarms_raised: usize,
     /// Why rows were not written, for the log.
     pub failures: Vec<String>,
+}
+
+impl FollowUp {
+    /// Whether the request is told of: otherwise nobody but its answer knows why it was refused.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.attempt.is_some() || self.unknown.is_some()
+    }
 }
 
 impl Provisioning {
@@ -154,6 +162,18 @@ impl<'a> Trace<'a> {
 
     pub(super) fn refused(&mut self, name: StepName, evidence: impl Into<String>) {
         self.steps.push(Step { name, passed: false, evidence: evidence.into() });
+    }
+
+    /// Sees to it that the last step is the one that refused.
+    pub(super) fn end(&mut self, refusal: &Refusal) {
+        if self.steps.last().is_some_and(|step| !step.passed) {
+            return;
+        }
+        let evidence = match refusal.reason() {
+            CONTENDED => "the record moved under every decision",
+            _ => "signer or store could not",
+        };
+        self.refused(StepName::Record, evidence);
     }
 
     /// Forgets the steps of a decision that has to be made afresh.

@@ -122,7 +122,7 @@ impl Done {
 
 impl Provisioning {
     /// Gives the device another token. The same again, while that token is not burnt, changes
-    /// nothing.
+    /// nothing; with a first [`Fate::Revoke`] it ends what older tokens have left.
     ///
     /// # Errors
     /// [`OperatorRefusal`]; nothing was changed.
@@ -137,17 +137,14 @@ impl Provisioning {
             let what = "tokenExpires is in the past: the token could never be used";
             return Err(OperatorRefusal::Invalid(String::from(what)));
         }
-        if self.ports.store.token_is_spent(serial, &mac).await? {
-            return Err(OperatorRefusal::TokenReused);
-        }
         let given = self
-            .operate(serial, operator, |device, now| {
+            .operate_with(serial, Some(&mac), operator, |device, now| {
                 require_alive(device)?;
                 if give.whom == Whom::Unissued && device.first_issued_at.is_some() {
                     return Err(OperatorRefusal::NotUnissued);
                 }
                 if is_given(device, &mac, token.as_ref(), now, self)? {
-                    return Ok(None);
+                    return Ok(revoke_older(device, give.fate));
                 }
                 let life = self.profiles.find_or_default(&device.profile).token_life;
                 let expires = give.expires.unwrap_or_else(|| now.plus(life));
@@ -208,6 +205,7 @@ impl Provisioning {
         thing: ThingFate,
         operator: &str,
     ) -> Result<Device, OperatorRefusal> {
+        self.end_contested(serial).await;
         self.operate(serial, operator, |device, now| {
             if device.deleted_at.is_some() {
                 return Ok(None);
@@ -221,6 +219,21 @@ impl Provisioning {
         .await
     }
 
+    /// Writes what others have lost to keys of this device, before those are nobody's again: what
+    /// was lost must not come back with that. Whose record cannot be read holds nothing up: nobody
+    /// is let in by it either.
+    async fn end_contested(&self, serial: &SerialNumber) {
+        let now = self.ports.clock.read().now;
+        for _ in 0..DECISIONS_MAX {
+            match self.ports.store.device_find(serial).await {
+                Ok(Some(device)) if !device.contested.is_empty() => {
+                    drop(self.sweep_device(serial, now).await);
+                }
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
     /// Does `act` to the record and writes it; `None` where there is nothing to do.
     pub(super) async fn operate(
         &self,
@@ -228,9 +241,27 @@ impl Provisioning {
         operator: &str,
         act: impl Fn(&mut Device, Timestamp) -> Result<Option<Done>, OperatorRefusal> + Send + Sync,
     ) -> Result<Device, OperatorRefusal> {
+        self.operate_with(serial, None, operator, act).await
+    }
+
+    /// The same with a token that is to be new: refused where the device had it and has no slot for
+    /// it any more.
+    async fn operate_with(
+        &self,
+        serial: &SerialNumber,
+        token: Option<&TokenMac>,
+        operator: &str,
+        act: impl Fn(&mut Device, Timestamp) -> Result<Option<Done>, OperatorRefusal> + Send + Sync,
+    ) -> Result<Device, OperatorRefusal> {
         for _ in 0..DECISIONS_MAX {
             let read = self.ports.store.device_find(serial).await?;
             let mut device = read.ok_or(OperatorRefusal::NotFound("device"))?;
+            // After the record: a token that loses its slot from here on moves the record's version.
+            if let Some(mac) = token
+                && self.ports.store.token_is_spent(serial, mac).await?
+            {
+                return Err(OperatorRefusal::TokenReused);
+            }
             let now = self.ports.clock.read().now;
             let mut moved = device.settle(now);
             let Some(mut done) = act(&mut device, now)? else { return Ok(device) };
@@ -285,6 +316,19 @@ impl Provisioning {
 
 fn require_alive(device: &Device) -> Result<(), OperatorRefusal> {
     if device.deleted_at.is_some() { Err(OperatorRefusal::DeviceDeleted) } else { Ok(()) }
+}
+
+/// The word to revoke holds also where the token was given before without it.
+fn revoke_older(device: &mut Device, fate: Fate) -> Option<Done> {
+    let (before, had_outlived) = (device.live.len(), device.outlived.is_some());
+    let moved = match fate {
+        Fate::Keep => Vec::new(),
+        Fate::Revoke => device.revoke_older(),
+    };
+    let is_done = device.live.len() == before && device.outlived.is_some() == had_outlived;
+    let done =
+        Done::new(EventKind::TokenGiven, String::from("given before; now the rest is revoked"));
+    (!is_done).then(|| Done { moved, ..done })
 }
 
 /// Whether the device has this token already, unburnt; a burnt one is refused for ever.

@@ -76,6 +76,7 @@ impl Provisioning {
                     return (Ok(*vended), answered(trace, serial, proven));
                 }
                 Err(refusal) => {
+                    trace.end(&refusal);
                     let mut after = trace.certificate_refused(&id, serial.clone(), &refusal);
                     if renewing.has_spent && refusal.is_decision() {
                         after.events.push(trace.decision(&serial, refusal.slug()));
@@ -85,7 +86,8 @@ impl Provisioning {
             }
         }
         let refusal = Refusal::contended();
-        let noted = device.map(|serial| trace.follow_up(serial, refusal.slug(), ""));
+        trace.end(&refusal);
+        let noted = device.map(|serial| trace.noted(serial, refusal.slug(), refusal.reason()));
         (Err(refusal), noted.unwrap_or_default())
     }
 

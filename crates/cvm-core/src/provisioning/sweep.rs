@@ -10,7 +10,7 @@ use crate::error::chain_of;
 use crate::id::{KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::operator::Actor;
-use crate::ports::{CertificateChange, Change, CommitError, Due, StoreError};
+use crate::ports::{CertificateChange, Change, CommitError, Due, KeyOwner, StoreError};
 use crate::time::Timestamp;
 
 /// What a sweep did.
@@ -73,38 +73,63 @@ impl Provisioning {
         let moved = device.settle(now);
         let is_destroyed = had_sealed_key && device.sealed.is_none();
         let contested = device.contested.len();
+        let mut failure = Ok(());
         for key in std::mem::take(&mut device.contested) {
-            self.end_losers(&key, serial, now).await?;
-            let claims = self.ports.catalogue.claims_of(&key).await?;
-            if claims.iter().any(|claim| claim != serial) {
-                device.contested.push(key);
+            match self.settle_contest(&key, serial, now).await {
+                Ok(true) => {}
+                Ok(false) => device.contested.push(key),
+                Err(error) => {
+                    device.contested.push(key);
+                    failure = Err(error);
+                }
             }
         }
         if !is_destroyed && moved.is_empty() && device.contested.len() == contested {
-            return Ok(false);
+            return failure.map(|()| false);
         }
         let event = event(&device, now, EventKind::PrivateKeyDestroyed);
         let mut events = event.of_moves(&moved);
         events.extend(is_destroyed.then_some(event));
-        self.write(device, moved, events, now).await
+        let is_written = self.write(device, moved, events, now).await?;
+        failure.map(|()| is_written)
     }
 
-    /// Ends what other devices hold for a key that `owner` has proven.
+    /// Ends what others have lost with `key` to `serial`, or to an operator's word; `true` once none
+    /// of it is left. When the key has become another device's, `serial` has nothing to win any more.
+    async fn settle_contest(
+        &self,
+        key: &KeyIdentity,
+        serial: &SerialNumber,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.end_losers(key, serial, now).await?;
+        let owner = self.ports.store.key_owner(key).await?;
+        if !owner.is_some_and(|owner| owner == KeyOwner::Compromised || owner.is(serial)) {
+            return Ok(true);
+        }
+        let claims = self.ports.catalogue.claims_of(key).await?;
+        Ok(!claims.iter().any(|claim| claim != serial))
+    }
+
+    /// Ends what other devices hold for a key that `owner` has proven. One that cannot be read or
+    /// written holds up no other.
     pub(super) async fn end_losers(
         &self,
         key: &KeyIdentity,
         owner: &SerialNumber,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let mut ended = Ok(());
         for claim in self.ports.catalogue.claims_of(key).await? {
             if claim != *owner {
-                self.end_loser(&claim, key, now).await?;
+                ended = ended.and(self.end_loser(&claim, key, now).await.map(drop));
             }
         }
-        Ok(())
+        ended
     }
 
-    /// Ends what `serial` holds for a key that another device has proven.
+    /// Ends what `serial` holds for a key that another device has proven; nothing where the key has
+    /// become its own meanwhile, or nobody's.
     pub(super) async fn end_loser(
         &self,
         serial: &SerialNumber,
@@ -114,14 +139,20 @@ impl Provisioning {
         let Some(mut device) = self.ports.store.device_find(serial).await? else {
             return Ok(false);
         };
+        // After the record: whoever proves the key from here on moves the record's version.
+        let owner = self.ports.store.key_owner(key).await?;
+        if owner.is_none_or(|owner| owner.is(serial)) {
+            return Ok(false);
+        }
         let mut moved = device.settle(now);
         let lost = device.lose_key(key);
         let event = event(&device, now, EventKind::CertificateKeyLost);
+        let mut events = event.of_moves(&moved);
         let revoked = lost.iter().filter(|lost| lost.state == CertificateState::Revoked);
-        let events: Vec<Event> =
-            revoked.map(|lost| Event { certificate: Some(lost.id), ..event.clone() }).collect();
+        events.extend(revoked.map(|lost| Event { certificate: Some(lost.id), ..event.clone() }));
         moved.extend(lost);
-        if events.is_empty() {
+        // What expired is written too: as long as its row is live, it is a claim to the key.
+        if moved.is_empty() {
             return Ok(false);
         }
         self.write(device, moved, events, now).await

@@ -6,17 +6,19 @@
 mod answer;
 mod key;
 mod question;
+mod settled;
 
 use std::sync::Arc;
 
 use self::key::Vending;
+use self::settled::Settled;
 use super::follow_up::{Formers, Stranger};
 use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Taken, Trace};
 use crate::attempt::{Act, StepName};
 use crate::certificate::CertificateRecord;
 use crate::decision::{self, Admission, Asked, Decision, Denial};
-use crate::device::{Basis, Device, Moved, TokenRecord, TokenState};
-use crate::id::{CertificateId, KeyIdentity, SerialNumber};
+use crate::device::{Basis, Device, TokenState};
+use crate::id::{CertificateId, SerialNumber};
 use crate::journal::EventKind;
 use crate::key::{KeyAlgorithm, PrivateKey};
 use crate::ports::{CarryOutError, Chain, ClockReading, IssueOrder};
@@ -62,45 +64,6 @@ enum Outcome {
     Moved,
 }
 
-/// A decision's record: settled, with what moved by that.
-struct Settled<'a> {
-    device: Device,
-    moved: Vec<Moved>,
-    slot: usize,
-    profile: &'a Profile,
-    /// The row of what the decision is about, of the same moment as the record.
-    held: Option<CertificateRecord>,
-}
-
-impl Settled<'_> {
-    fn token(&self) -> Option<&TokenRecord> {
-        self.device.tokens.get(self.slot)
-    }
-
-    /// The key that the token is bound to.
-    fn bound(&self) -> Option<KeyIdentity> {
-        match self.token().map(|token| &token.state) {
-            Some(TokenState::Used { bound, .. }) => bound.map(|bound| bound.key),
-            Some(
-                TokenState::BurntByConfirmation
-                | TokenState::BurntByOperator(_)
-                | TokenState::Expired
-                | TokenState::Unused,
-            )
-            | None => None,
-        }
-    }
-
-    /// The evidence that another key was shown than the token is bound to.
-    fn another_key(&self, vending: &Vending<'_>) -> String {
-        let asked = vending.asked().review_key();
-        match self.bound() {
-            Some(bound) => format!("{asked} was shown, the token is bound to key {bound}"),
-            None => format!("{asked} was shown"),
-        }
-    }
-}
-
 impl Provisioning {
     /// Vends: authenticates, checks, decides, carries out.
     ///
@@ -143,6 +106,7 @@ impl Provisioning {
                     return (Ok(*vended), FollowUp { attempt: noted.attempt, ..after });
                 }
                 Err(refusal) => {
+                    trace.end(&refusal);
                     if vending.has_spent && after.events.is_empty() && refusal.is_decision() {
                         after.events.push(trace.decision(&vending.serial, refusal.slug()));
                     }
@@ -152,7 +116,9 @@ impl Provisioning {
             }
         }
         let refusal = Refusal::contended();
-        (Err(refusal.clone()), trace.follow_up(vending.serial, refusal.slug(), ""))
+        trace.end(&refusal);
+        let after = trace.follow_up(vending.serial, refusal.slug(), refusal.reason());
+        (Err(refusal), after)
     }
 
     /// What every decision of a request needs, its CSR read with the errors held back.
@@ -258,7 +224,7 @@ impl Provisioning {
         vending: &Vending<'_>,
         settled: &mut Settled<'_>,
     ) -> Result<Option<Decision>, Refusal> {
-        if let Some(obtained) = bound_to(&settled.device, settled.slot)
+        if let Some(obtained) = settled.obtained()
             && !self.look_at(&obtained, settled).await?
         {
             return Ok(None);
@@ -383,20 +349,5 @@ fn admit(
             Err(Refusal::AccessDenied(denial))
         }
         (Ok(_), None) => Err(Refusal::AccessDenied(Denial::WrongToken)),
-    }
-}
-
-/// What the token in `slot` obtained, where it is bound to a key.
-fn bound_to(device: &Device, slot: usize) -> Option<CertificateId> {
-    match device.tokens.get(slot).map(|token| &token.state) {
-        Some(TokenState::Used { bound: Some(_), obtained, .. }) => Some(*obtained),
-        Some(
-            TokenState::BurntByConfirmation
-            | TokenState::BurntByOperator(_)
-            | TokenState::Expired
-            | TokenState::Unused
-            | TokenState::Used { .. },
-        )
-        | None => None,
     }
 }

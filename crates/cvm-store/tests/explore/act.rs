@@ -35,18 +35,6 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    /// Whether it is an operator's word that ends something or burns a token.
-    pub(crate) fn is_word(self) -> bool {
-        matches!(
-            self,
-            Self::Delete(_)
-                | Self::Disable(_)
-                | Self::Enable(_)
-                | Self::NewToken(..)
-                | Self::Revoke(..)
-        )
-    }
-
     /// The device that it is about.
     pub(crate) fn device(self) -> Option<usize> {
         match self {

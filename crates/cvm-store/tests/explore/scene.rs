@@ -103,20 +103,11 @@ pub(crate) fn token(device: usize, generation: u32) -> Token {
 }
 
 /// A state: what is stored, what time it is, and what was said and heard.
+///
+/// Copies share their store until one of them is written to; whoever writes copies it first.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) now: Timestamp,
     pub(crate) ghost: Ghost,
-}
-
-impl World {
-    /// Another that is as this one, and shares nothing with it.
-    pub(crate) fn fork(&self) -> Self {
-        Self {
-            store: Arc::new(MemoryStore::clone(&self.store)),
-            now: self.now,
-            ghost: self.ghost.clone(),
-        }
-    }
 }

@@ -9,6 +9,7 @@
 mod alarms;
 mod crls;
 mod sqlite;
+mod traces;
 mod use_cases;
 mod vectors;
 

@@ -1,6 +1,9 @@
 //! The use cases over real stores: what the vectors do not say, such as what is written after the
 //! answer, what a failing dependency leaves, and what the sweeper finds.
 
+mod losers;
+mod tokens;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,16 +27,17 @@ use zeroize::Zeroizing;
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const CA_ENDS: Timestamp = Timestamp(NOW.0 + 20 * 365 * 86_400);
 
-struct World {
+pub(super) struct World {
     provisioning: Provisioning,
-    ports: Ports,
+    pub(super) ports: Ports,
+    pub(super) profile: Profile,
     clock: Arc<TestClock>,
     issuer: Arc<TestIssuer>,
     store: Arc<MemoryStore>,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(Profile { server_keys: true, ..Profile::default() }, "1000000/1s").await
     }
 
@@ -44,28 +48,27 @@ impl World {
             Arc::new(TestIssuer::new(NOW.minus(Span::DAY)).owning("the server's").ending(CA_ENDS));
         let ports = test_ports(&store, clock.clone(), issuer.clone());
         default_policy_put(&ports, NOW).await.unwrap();
-        let profiles = Profiles { default: profile, ..Profiles::default() };
+        let profiles = Profiles { default: profile.clone(), ..Profiles::default() };
         let provisioning = Provisioning::new(ports.clone(), profiles, budget.parse().unwrap());
-        Self { provisioning, ports, clock, issuer, store }
+        Self { provisioning, ports, profile, clock, issuer, store }
     }
 
-    async fn register(&self, serial: &str) {
+    pub(super) async fn register(&self, serial: &str) {
         self.provisioning.device_register(new(serial), "test").await.unwrap();
     }
 
     async fn vend(&self, serial: &str, ask: Ask) -> Result<Vended, Refusal> {
-        let request = VendRequest { serial_number: serial.into(), token: token(serial), ask };
-        let (result, follow_up) = self.provisioning.vend(request, &caller()).await;
+        let (result, follow_up) = self.provisioning.vend(request(serial, ask), &caller()).await;
         self.provisioning.follow(follow_up).await;
         result
     }
 
-    async fn issued(&self, serial: &str, key: &str) -> CertificateId {
+    pub(super) async fn issued(&self, serial: &str, key: &str) -> CertificateId {
         let vended = self.vend(serial, Ask::Csr(test_csr(key))).await.unwrap();
         vended.certificate.id
     }
 
-    async fn confirm(&self, id: CertificateId) -> Result<(), Refusal> {
+    pub(super) async fn confirm(&self, id: CertificateId) -> Result<(), Refusal> {
         let (result, follow_up) = self.provisioning.confirm(Some(id), &caller()).await;
         self.provisioning.follow(follow_up).await;
         result.map(drop)
@@ -101,7 +104,11 @@ fn token(serial: &str) -> Token {
     Token::unchecked(Zeroizing::new(format!("the-one-time-token-of-{serial}")))
 }
 
-fn caller() -> Caller {
+pub(super) fn request(serial: &str, ask: Ask) -> VendRequest {
+    VendRequest { serial_number: serial.into(), token: token(serial), ask }
+}
+
+pub(super) fn caller() -> Caller {
     Caller { address: "192.0.2.1".into(), attempt: "00000-00000".parse().unwrap() }
 }
 

@@ -98,7 +98,10 @@ impl Provisioning {
             return Err(denied);
         }
         // The token issues nothing any more, but its holder still makes work.
-        self.spend_once(vending, trace)?;
+        if !std::mem::replace(&mut vending.has_spent, true) {
+            let spent = self.spend_burnt(&vending.serial, vending.reading.now);
+            spent.inspect_err(|refusal| trace.refused(StepName::Limit, refusal.to_string()))?;
+        }
         let checked = match &vending.csr {
             Some(Ok(csr)) => self.ports.issuer.csr_check(csr),
             Some(Err(_)) | None => return Err(denied),

@@ -8,7 +8,7 @@ use super::*;
 fn review_of(answer: &Response) -> String {
     assert_eq!(said(answer), no(202, "pending-approval"));
     assert!(answer.head.contains("content-type: application/problem+json"), "{}", answer.head);
-    assert!(answer.head.contains("\nretry-after: 60"), "{}", answer.head);
+    assert!(answer.head.contains("retry-after: 60\r\n"), "{}", answer.head);
     let review = answer.text("review");
     assert!(answer.text("detail").contains(&review), "{answer:?}");
     review
@@ -101,6 +101,27 @@ fn after_the_first_use_an_approved_key_stands_beside_what_works() {
         assert_eq!(said(&hand.confirm(&first)), yes());
         assert_eq!(said(&hand.confirm(&second)), yes());
         assert_eq!(standing(&environment, &serial), "active, used: retiring current");
+    }
+}
+
+#[test]
+fn a_key_that_is_to_be_made_here_is_named_by_its_algorithm() {
+    let environment = with_profiles();
+    for operator in Operator::both(&environment) {
+        let serial = operator.serial("SN");
+        let hand = Hand::new(&environment, &serial);
+        let token = operator.add_under("keys-here", &serial);
+        hand.enroll(&token, &hand.key());
+        let body = serde_json::json!({"serialNumber": serial, "token": token});
+        let ask = Ask::vend_with(body.to_string());
+        let review = review_of(&hand.ask(None, &ask));
+        let open = operator.reviews(&serial);
+        assert_eq!((&open[0]["keyAlgorithm"], &open[0]["key"]), (&"EC_P256".into(), &Value::Null));
+        operator.decide(&review, "approve").unwrap();
+        let made = hand.ask(None, &ask);
+        assert_eq!(made.status, 201);
+        assert!(made.text("privateKey").starts_with("-----BEGIN PRIVATE KEY"), "{:?}", made.head);
+        assert_eq!(standing(&environment, &serial), "issued, used: superseded unconfirmed");
     }
 }
 

@@ -54,7 +54,8 @@ fn a_token_is_kept_and_refused() {
         operator.enable(&serial).unwrap();
         hand.enroll_and_confirm(&token, &key);
         let nobody = operator.serial("NOBODY");
-        for told in [operator.disable(&nobody), operator.enable(&nobody), operator.delete(&nobody)] {
+        for told in [operator.disable(&nobody), operator.enable(&nobody), operator.delete(&nobody)]
+        {
             assert_refused(&told, "not-found");
         }
     }

@@ -79,6 +79,11 @@ impl<'a> Hand<'a> {
         Self { environment, serial: serial.to_owned(), folder, root }
     }
 
+    /// Goes, and leaves its files for as long as what is returned lives.
+    pub(crate) fn leave(self) -> TempDir {
+        self.folder
+    }
+
     /// A new key on P-256.
     pub(crate) fn key(&self) -> Key {
         self.key_of(&["ecparam", "-name", "prime256v1", "-genkey", "-noout"])
@@ -92,12 +97,11 @@ impl<'a> Hand<'a> {
         Key { file, csr }
     }
 
-    /// A key file in this hand, whoever made it.
     pub(crate) fn vend(&self, token: &str, key: &Key) -> Response {
         self.ask(None, &Ask::vend_with(self.vend_body(token, key)))
     }
 
-    pub(crate) fn vend_body(&self, token: &str, key: &Key) -> String {
+    fn vend_body(&self, token: &str, key: &Key) -> String {
         json!({"serialNumber": self.serial, "token": token, "csr": key.csr}).to_string()
     }
 
@@ -182,6 +186,34 @@ impl<'a> Hand<'a> {
         (answers(before), answers(after))
     }
 
+    /// Begins `slow` without its body and sends `quick` as another stream of the same HTTP/2
+    /// connection; once that is answered, waits while `meanwhile` happens, and sends the body.
+    /// Both answers.
+    pub(crate) fn multiplexed(
+        &self,
+        held: &Held,
+        (slow, quick): (&Ask, &Ask),
+        meanwhile: impl FnOnce(),
+    ) -> (Response, Response) {
+        let body = slow.body.clone().unwrap_or_default();
+        let begun = Ask { body: None, ..*slow };
+        let [slow, quick] =
+            [&begun, quick].map(|ask| Request::new(self, Some(held), ask, Http::Two));
+        let from_input = ["-Z", "-T", ".", "-H", "Content-Type: application/json"];
+        let words = from_input.into_iter().map(str::to_owned).chain(slow.words.clone());
+        let words = words.chain(["--next".to_owned()]).chain(quick.words.clone());
+        let mut curl = spawn("curl", words);
+        let is_answered =
+            || Ok(std::fs::read_to_string(&quick.head)?.ends_with("\r\n\r\n").then_some(()));
+        wait_for("the other stream's answer", WITHIN, is_answered).unwrap();
+        meanwhile();
+        curl.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+        let mut opened: Vec<String> = ended("curl", curl).lines().map(str::to_owned).collect();
+        opened.sort();
+        assert_eq!(opened, ["0", "1"], "one connection");
+        (slow.answer(), quick.answer())
+    }
+
     /// `POST /v1/certificates/confirm` by `openssl s_client`; its session goes to or comes from
     /// `session`. What it printed.
     pub(crate) fn confirm_by_openssl(&self, held: &Held, words: &[&str]) -> String {
@@ -220,7 +252,7 @@ impl Request {
             Http::One => "--http1.1",
             Http::Two => "--http2",
         };
-        let mut words = vec!["-sS", "--max-time", "60", "--cacert", &hand.root, version];
+        let mut words = vec!["-sS", "--cacert", &hand.root, version];
         words.extend(["-X", ask.method, "-w", "%{num_connects}\n", "-D", &head, "-o", &body]);
         if let Some(held) = held {
             words.extend(["--cert", &held.chain, "--key", &held.key]);

@@ -100,14 +100,23 @@ impl<'a> Operator<'a> {
     }
 
     pub(crate) fn try_new_token(&self, serial: &str, fate: Fate) -> Told {
+        self.bring_token(serial, fate, None)
+    }
+
+    /// Gives the device this token, or one that is made.
+    pub(crate) fn bring_token(&self, serial: &str, fate: Fate, token: Option<&str>) -> Told {
         match self.by {
             By::Cvm => {
                 let mut words = vec!["device", "new-token", serial];
                 words.extend((fate == Fate::Revoke).then_some("--revoke"));
-                self.cvm(&words, None)
+                words.extend(token.map(|_| "--token-stdin"));
+                self.cvm(&words, token)
             }
             By::Curl => {
-                let body = json!({"revoke": fate == Fate::Revoke});
+                let mut body = json!({"revoke": fate == Fate::Revoke});
+                if let Some(token) = token {
+                    body["token"] = json!(token);
+                }
                 self.curl("POST", &format!("{}:new-token", path_of(serial)), Some(&body))
             }
         }
@@ -139,9 +148,7 @@ impl<'a> Operator<'a> {
     pub(crate) fn delete_and_keep_thing(&self, serial: &str) -> Told {
         match self.by {
             By::Cvm => self.cvm(&["device", "delete", "--keep-thing", serial], None),
-            By::Curl => {
-                self.curl("DELETE", &format!("{}?keepThing=true", path_of(serial)), None)
-            }
+            By::Curl => self.curl("DELETE", &format!("{}?keepThing=true", path_of(serial)), None),
         }
     }
 

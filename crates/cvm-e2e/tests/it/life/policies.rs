@@ -12,6 +12,9 @@ pub(super) fn with_profiles() -> Environment {
     for name in ["never", "until-confirmed", "approval", "always"] {
         text.push_str(&format!("\n[[profile]]\nname = \"{name}\"\nreissue = \"{name}\"\n"));
     }
+    text.push_str(
+        "\n[[profile]]\nname = \"keys-here\"\nreissue = \"approval\"\nserver_keys = true\n",
+    );
     std::fs::write(path, text).unwrap();
     environment.serve().unwrap();
     environment

@@ -98,7 +98,10 @@ fn with_a_current_certificate_goes_what_was_renewed_from_it_and_what_retires() {
         let third = hand.hold(&hand.renew(&second, &key_3), &key_3);
         assert_eq!(standing(&environment, &serial), "active, burnt: retiring current candidate");
         operator.revoke(&second.id, "privilegeWithdrawn").unwrap();
-        assert_eq!(standing(&environment, &serial), "registered, burnt: superseded revoked revoked");
+        assert_eq!(
+            standing(&environment, &serial),
+            "registered, burnt: superseded revoked revoked"
+        );
         assert_eq!(said(&hand.confirm(&first)), no(403, "certificate-superseded"));
         assert_eq!(said(&hand.confirm(&second)), no(403, "certificate-revoked"));
         assert_eq!(said(&hand.confirm(&third)), no(403, "certificate-revoked"));
@@ -140,7 +143,10 @@ fn an_ended_certificate_can_be_revoked_and_burns_the_token_for_what_lives_on() {
 
         operator.revoke(&second.id, "affiliationChanged").unwrap();
         let ended = certificate(&environment, &second);
-        assert_eq!((&ended["state"], &ended["reason"]), (&"revoked".into(), &"affiliationChanged".into()));
+        assert_eq!(
+            (&ended["state"], &ended["reason"]),
+            (&"revoked".into(), &"affiliationChanged".into())
+        );
         assert_eq!(standing(&environment, &serial), "active, burnt: retiring revoked current");
         assert_eq!(said(&hand.confirm(&third)), yes());
         let refused = hand.vend(&token, &key_3);

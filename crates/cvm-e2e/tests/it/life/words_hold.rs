@@ -25,8 +25,9 @@ fn an_acknowledged_word_survives_the_kill_that_follows_it() {
                     operator.enable(&serial).unwrap();
                 }
             }
-            (token, key.csr, kept(&environment, &hand, &held), next)
+            (token, key.csr, held, (next, hand.leave()))
         };
+        let (next, _files) = next;
         environment.kill().unwrap();
         environment.serve().unwrap();
 
@@ -55,9 +56,4 @@ fn an_acknowledged_word_survives_the_kill_that_follows_it() {
             _ => {}
         }
     }
-}
-
-/// The certificate in files that outlive the hand.
-fn kept(environment: &Environment, hand: &Hand<'_>, held: &Held) -> Held {
-    held.copied_to(environment.scratch(), &hand.serial)
 }
