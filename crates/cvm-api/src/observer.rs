@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A request that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// `GET` (of HEAD too), `POST`, `PUT`, or `other`.
+    /// `GET` (of HEAD too), `POST`, `PUT`, `DELETE`, or `other`.
     pub method: &'static str,
     /// The route's pattern, never a path that was asked for; `none` where there is no such route.
     pub route: &'static str,

@@ -97,8 +97,8 @@ fn every_problem_is_explained_with_what_it_means_and_what_to_do() {
 
 #[test]
 fn every_reason_that_explain_tells_apart_has_a_row_of_its_own() {
-    let denied = denials().map(|denial| Refusal::AccessDenied(denial));
-    let taken = takings().map(|taken| Refusal::AlreadyIssued(taken));
+    let denied = denials().map(Refusal::AccessDenied);
+    let taken = takings().map(Refusal::AlreadyIssued);
     for refusal in denied.into_iter().chain(taken) {
         row(refusal.slug(), refusal.reason());
     }

@@ -1,7 +1,17 @@
 //! Admin tokens: made and shown once, listed without their secret, ended by time or by somebody.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use cvm_api::Side;
 use cvm_core::time::Span;
+use http::Request;
+use http_body::Frame;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
 
 use crate::harness::{ADMIN_TOKEN, NOW, Reply, World};
 
@@ -174,4 +184,44 @@ async fn every_refusal_of_a_new_token_is_said() {
     }
     let listed = world.operator("GET", PATH, "").await.json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1, "nothing was made");
+}
+
+/// A body that comes as its test sends it.
+struct Slow(mpsc::Receiver<Bytes>);
+
+impl http_body::Body for Slow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|data| data.map(|data| Ok(Frame::data(data))))
+    }
+}
+
+#[tokio::test]
+async fn what_a_revoked_token_began_is_not_finished() {
+    let world = World::new().await;
+    let (id, secret) = parts(&make(&world, ADMIN_TOKEN, "stolen", "registrar").await);
+    let (sender, receiver) = mpsc::channel(1);
+    let request = Request::post("/v1/devices")
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {secret}"))
+        .body(Slow(receiver))
+        .unwrap();
+    let asking = tokio::spawn(world.api.router(Side::Operator).oneshot(request));
+    let body =
+        json!({"serialNumber": "SN-1", "token": "a-token-that-the-thief-brings"}).to_string();
+    let (begin, end) = body.split_at(9);
+    // The second one is taken once the first is: the request is let in, and its body read.
+    for part in [begin, &end[..1]] {
+        sender.send(Bytes::copy_from_slice(part.as_bytes())).await.unwrap();
+    }
+    assert_eq!(revoke(&world, ADMIN_TOKEN, &id).await.status, 200);
+    sender.send(Bytes::copy_from_slice(&end.as_bytes()[1..])).await.unwrap();
+    drop(sender);
+    assert_eq!(asking.await.unwrap().unwrap().status(), 401);
+    assert_eq!(world.operator("GET", "/v1/devices/SN-1", "").await.status, 404);
 }

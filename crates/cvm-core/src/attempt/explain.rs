@@ -83,7 +83,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "access-denied",
         reason: "token-burnt-by-operator",
         meaning: "An operator took the token back: the evidence says who, when, and by which word.",
-        cure: "Give the device another token: `cvm device new-token SERIAL`.",
+        cure: "Put the newest token on the device, or give it another: `cvm device new-token SERIAL`.",
     },
     Explanation {
         outcome: "access-denied",

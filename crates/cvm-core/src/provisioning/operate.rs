@@ -320,15 +320,14 @@ fn require_alive(device: &Device) -> Result<(), OperatorRefusal> {
 
 /// The word to revoke holds also where the token was given before without it.
 fn revoke_older(device: &mut Device, fate: Fate) -> Option<Done> {
-    let (before, had_outlived) = (device.live.len(), device.outlived.is_some());
-    let moved = match fate {
-        Fate::Keep => Vec::new(),
-        Fate::Revoke => device.revoke_older(),
-    };
-    let is_done = device.live.len() == before && device.outlived.is_some() == had_outlived;
-    let done =
-        Done::new(EventKind::TokenGiven, String::from("given before; now the rest is revoked"));
-    (!is_done).then(|| Done { moved, ..done })
+    if fate == Fate::Keep {
+        return None;
+    }
+    let outlived = device.outlived.clone();
+    let moved = device.revoke_older();
+    let has_ended = !moved.is_empty() || device.outlived != outlived;
+    let detail = String::from("given before; what older ones had left is revoked");
+    has_ended.then_some(Done { moved, ..Done::new(EventKind::TokenGiven, detail) })
 }
 
 /// Whether the device has this token already, unburnt; a burnt one is refused for ever.

@@ -5,7 +5,7 @@ use super::operate::{Done, OperatorRefusal};
 use super::{CertificateShown, DECISIONS_MAX, Provisioning};
 use crate::certificate::{CertificateState, Reason};
 use crate::device::{Burning, Device, TokenState, Word};
-use crate::id::{CertificateId, KeyIdentity};
+use crate::id::{CertificateId, KeyIdentity, SerialNumber};
 use crate::journal::EventKind;
 use crate::ports::{Holding, KeyOwner, KeyRule};
 use crate::time::Timestamp;
@@ -22,10 +22,21 @@ impl Provisioning {
         reason: Reason,
         operator: &str,
     ) -> Result<CertificateShown, OperatorRefusal> {
+        let mut is_owner_bare = false;
         for _ in 0..DECISIONS_MAX {
             let holding = self.ports.store.holding_find(id).await?;
             let holding = holding.ok_or(OperatorRefusal::NotFound("certificate"))?;
             let now = self.ports.clock.read().now;
+            if reason == Reason::KeyCompromise
+                && !is_owner_bare
+                && let Some(KeyOwner::Device(owner)) = &holding.key_owner
+                && *owner != holding.device.serial_number
+            {
+                // A record that cannot be read holds up no word: what it has is judged at the read.
+                let taken = self.take_key(owner, &holding.certificate.key, operator, now).await;
+                is_owner_bare = taken.unwrap_or(true);
+                continue;
+            }
             if is_done(&holding, reason) {
                 let (record, state) = (holding.certificate, CertificateState::Revoked);
                 return Ok(CertificateShown { record, state });
@@ -40,6 +51,28 @@ impl Provisioning {
             }
         }
         Err(OperatorRefusal::Unavailable(String::from("the record moved under every attempt")))
+    }
+
+    /// Takes a key that was called compromised from the device that has proven it, in one commit
+    /// with all that this device has by it: what was renewed from its certificate has another key,
+    /// and nobody would see at the read of that one that it ended. `false` where the record moved
+    /// meanwhile.
+    async fn take_key(
+        &self,
+        owner: &SerialNumber,
+        key: &KeyIdentity,
+        operator: &str,
+        now: Timestamp,
+    ) -> Result<bool, OperatorRefusal> {
+        let Some(mut device) = self.ports.store.device_find(owner).await? else {
+            return Ok(true);
+        };
+        let mut moved = device.settle(now);
+        moved.extend(device.lose_key(key));
+        remember_contested(&mut device, *key);
+        let done = Done::new(EventKind::CertificateRevoked, String::new());
+        let done = done.with(moved, vec![KeyRule::Compromise(*key)]);
+        self.write_word(&device, done, operator, now).await
     }
 
     async fn revoke_once(

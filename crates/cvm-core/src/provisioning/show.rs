@@ -1,6 +1,6 @@
 //! What operators are shown: records as of now, whoever has swept or not.
 
-use super::{Provisioning, confirm::settle_holding};
+use super::{DECISIONS_MAX, Provisioning, confirm::settle_holding};
 use crate::certificate::{CertificateRecord, CertificateState};
 use crate::device::Device;
 use crate::id::{CertificateId, SerialNumber};
@@ -33,7 +33,7 @@ impl Provisioning {
         &self,
         serial: &SerialNumber,
     ) -> Result<Option<DeviceShown>, StoreError> {
-        let Some(mut device) = self.ports.store.device_find(serial).await? else {
+        let Some((mut device, rows)) = self.device_read(serial).await? else {
             return Ok(None);
         };
         let now = self.ports.clock.read().now;
@@ -45,7 +45,6 @@ impl Provisioning {
                 moved.extend(device.lose_key(&key));
             }
         }
-        let rows = self.ports.catalogue.certificates_of(serial).await?;
         let shown = rows.into_iter().map(|record| {
             let live = device.live_by_id(&record.id).map(|live| live.state);
             let moved = moved.iter().rfind(|moved| moved.id == record.id).map(|moved| moved.state);
@@ -54,6 +53,28 @@ impl Provisioning {
         });
         let certificates = shown.collect();
         Ok(Some(DeviceShown { device, certificates }))
+    }
+
+    /// The record and its certificates' rows, of one moment: a record from before a promotion must
+    /// not stand beside a row from after it.
+    async fn device_read(
+        &self,
+        serial: &SerialNumber,
+    ) -> Result<Option<(Device, Vec<CertificateRecord>)>, StoreError> {
+        let Some(mut device) = self.ports.store.device_find(serial).await? else {
+            return Ok(None);
+        };
+        for _ in 0..DECISIONS_MAX {
+            let rows = self.ports.catalogue.certificates_of(serial).await?;
+            let Some(again) = self.ports.store.device_find(serial).await? else {
+                return Ok(None);
+            };
+            if again.version == device.version {
+                return Ok(Some((device, rows)));
+            }
+            device = again;
+        }
+        Err(StoreError::Unavailable("the record moved under every read".into()))
     }
 
     /// The certificate called `id`, as of now.

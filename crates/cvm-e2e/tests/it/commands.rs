@@ -282,13 +282,17 @@ fn explain_tells_of_serial_numbers_that_nobody_registered() {
     let csr = Key::new().unwrap().csr().unwrap();
     let refused = environment.vend("SN-mistyped", "whatever token it has", &csr).unwrap();
     for what in ["SN-mistyped", &refused.text("attempt")] {
-        let (code, told, stderr) = environment.run(&["explain", what]).unwrap();
-        assert_eq!(code, 1, "{stderr}");
+        let told = environment.succeed(&["explain", what]).unwrap();
         assert!(
-            told.contains("No device is registered") && told.contains("127.0.0.1 asked 1 time"),
+            told.contains("REFUSED  serial-number") && told.contains("byte for byte"),
             "{told}"
         );
+        assert!(told.contains("`cvm device add SN-mistyped`"), "{told}");
     }
+    let (code, told, stderr) = environment.run(&["explain", "SN-meant"]).unwrap();
+    assert_eq!(code, 1, "{stderr}");
+    let no_device = told.contains("No device is registered");
+    assert!(no_device && told.contains("127.0.0.1 asked 1 time"), "{told}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod open_connections;
 mod operator;
 mod policies;
 mod race;
+mod refused_at_first;
 mod registrar;
 mod renewal;
 mod renewal_waits;

@@ -19,7 +19,7 @@ fn slugs(value: &Value, found: &mut BTreeSet<String>) {
             }
         }
         Value::Array(items) => items.iter().for_each(|item| slugs(item, found)),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cvm_core::certificate::{CertificateState, Origin, Reason};
-use cvm_core::device::{Fate, TokenState, Verdict};
+use cvm_core::device::{Fate, Verdict};
 use cvm_core::profile::Reissue;
 
 use super::ghost::Ghost;
@@ -159,13 +159,7 @@ fn acts_of_device(scene: &Scene, view: &View, ghost: &Ghost, device: usize, acts
     }
 }
 
-fn acts_of_operator(
-    scene: &Scene,
-    ghost: &Ghost,
-    device: usize,
-    seen: &Seen,
-    acts: &mut Vec<Act>,
-) {
+fn acts_of_operator(scene: &Scene, ghost: &Ghost, device: usize, seen: &Seen, acts: &mut Vec<Act>) {
     let mine = &ghost.devices[device];
     if !mine.is_deleted {
         if seen.device.tokens.len() < 2 {
@@ -189,11 +183,6 @@ fn acts_of_operator(
         let cert = Cert { device, number };
         acts.extend(scene.reasons.iter().map(|reason| Act::Revoke(cert, *reason)));
     }
-}
-
-/// Whether the token may still wait for its first issue.
-pub(crate) fn is_waiting(state: &TokenState) -> bool {
-    matches!(state, TokenState::Unused)
 }
 
 /// The letter of a road.

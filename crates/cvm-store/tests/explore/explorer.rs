@@ -5,7 +5,7 @@
 //! it reaches is looked at after all that one act after the other reaches in as many. So a state is
 //! called interleaved only where no order of whole acts leads to it as fast.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(crate) struct Explored {
     pub(crate) transitions: usize,
     /// How many states only an interleaving reaches so fast.
     pub(crate) interleaved: usize,
+    /// What was answered, without the certificates' names.
+    pub(crate) answers: BTreeSet<String>,
     /// The number of acts after which there was no new state, where that came first.
     pub(crate) closed_at: Option<usize>,
     pub(crate) broken: Option<Broken>,
@@ -34,6 +36,8 @@ pub(crate) struct Explored {
 /// A violation, and a shortest way to it.
 pub(crate) struct Broken {
     pub(crate) violations: Vec<Violation>,
+    /// How many acts it takes.
+    pub(crate) acts: usize,
     pub(crate) trace: String,
 }
 
@@ -71,16 +75,11 @@ pub(crate) fn explore(scene: Scene, sabotage: Option<Sabotage>) -> Explored {
 
 impl Explorer {
     fn explore(&mut self) {
-        let first = self.machine.first();
         let scene = self.machine.scene.clone();
-        let view = View::of(&scene, &first);
-        self.visit(key_of(&scene, &view, &first.ghost), first, &view, None);
+        self.begin(&scene);
         for level in 0..scene.depth.acts {
             let worlds = std::mem::take(&mut self.next);
             let interleaved = std::mem::take(&mut self.later);
-        if std::env::var("CVM_EXPLORE_TRACE").is_ok() {
-            drop(writeln!(std::io::stderr(), "{} level {level}: {} worlds, {} later, {} states, {} transitions", scene.name, worlds.len(), interleaved.len(), self.reached.len(), self.explored.transitions));
-        }
             if worlds.is_empty() && interleaved.is_empty() {
                 self.explored.closed_at = Some(level);
                 return;
@@ -98,6 +97,17 @@ impl Explorer {
                     self.visit(key, world, &view, Some(reached));
                 }
             }
+        }
+    }
+
+    /// Plays what has happened before, and goes on from there only.
+    fn begin(&mut self, scene: &Scene) {
+        let first = self.machine.first();
+        let view = View::of(scene, &first);
+        self.visit(key_of(scene, &view, &first.ghost), first, &view, None);
+        for act in &scene.beginning {
+            let (number, world) = self.next.pop().expect("a state to go on from");
+            self.step(number, &world, Step::plain(*act));
         }
     }
 
@@ -153,6 +163,10 @@ impl Explorer {
         if self.explored.broken.is_some() {
             return run;
         }
+        let kind = run.answer.trim_end_matches(|it: char| it.is_ascii_digit());
+        if !self.explored.answers.contains(kind) {
+            self.explored.answers.insert(kind.to_owned());
+        }
         let reached = (from, step, run.answer.clone());
         if !violations.is_empty() {
             self.broke(violations, Some(&reached));
@@ -185,9 +199,10 @@ impl Explorer {
     }
 
     fn broke(&mut self, violations: Vec<Violation>, last: Option<&Reached>) {
-        let mut lines = Vec::new();
+        let (mut lines, mut acts) = (Vec::new(), 0);
         let mut last = last;
         while let Some((before, step, answer)) = last {
+            acts += 1 + usize::from(step.intruder.is_some());
             lines.push(format!("{step}: {answer}"));
             last = self.reached[*before].as_ref();
         }
@@ -195,13 +210,13 @@ impl Explorer {
         for (number, line) in (1..).zip(lines.iter().rev()) {
             writeln!(trace, "  {number}. {line}").unwrap();
         }
-        self.explored.broken = Some(Broken { violations, trace });
+        self.explored.broken = Some(Broken { violations, acts, trace });
     }
 }
 
 /// Always printed, past the test runner's capture: how much was explored is part of the result.
 fn tell(scene: &Scene, sabotage: Option<Sabotage>, explored: &Explored, begun: Instant) {
-    let Explored { states, transitions, interleaved, closed_at, broken } = explored;
+    let Explored { states, transitions, interleaved, closed_at, broken, .. } = explored;
     let end = match (broken, closed_at) {
         (Some(broken), _) => {
             let violations: Vec<_> = broken.violations.iter().map(ToString::to_string).collect();

@@ -4,7 +4,7 @@
 //! It follows the protocol's text, not the records: what it remembers is taken from the acts that
 //! were carried out, and holds whatever a store makes of them.
 
-use cvm_core::certificate::{CertificateState, Origin, Reason};
+use cvm_core::certificate::{CertificateState, Origin};
 use cvm_core::device::Fate;
 use cvm_core::id::CertificateId;
 use cvm_core::ports::{CertificateChange, Change};
@@ -12,7 +12,7 @@ use cvm_core::time::Timestamp;
 
 use super::act::Act;
 use super::invariants::{Invariant, Violation};
-use super::scene::{KEYS, Scene};
+use super::scene::Scene;
 use super::view::{Judged, View};
 
 /// All of it.
@@ -60,6 +60,8 @@ pub(crate) struct GhostCert {
     pub(crate) is_proven: bool,
     /// An operator's word ended it.
     pub(crate) is_ended: bool,
+    /// Another device proved its key first.
+    pub(crate) is_lost: bool,
 }
 
 /// Of one token.
@@ -149,6 +151,7 @@ impl Ghost {
             is_known: false,
             is_proven: false,
             is_ended: false,
+            is_lost: false,
         });
         if parent.is_none() { self.obtained(scene, device, generation, key, now) } else { None }
     }
@@ -162,15 +165,15 @@ impl Ghost {
         key: usize,
         now: Timestamp,
     ) -> Option<Violation> {
-        let lost = (0..KEYS.len()).filter(|key| self.is_lost(*key, device));
-        let lost = lost.fold(0, |bits, key| bits | (1_u8 << key));
         let token = &mut self.devices[device].tokens[generation as usize - 1];
         token.first_issue.get_or_insert(now);
-        token.was_released |= token.keys & lost != 0;
-        token.keys = (token.keys & !lost) | (1 << key);
+        token.keys |= 1 << key;
         let burnt = token.burnt.map(|by| {
-            let what = format!("token {generation} was burnt by {by:?} and issued");
-            Violation::new(Invariant::I9, what)
+            let invariant = match by {
+                Burnt::Confirmation => Invariant::I9,
+                Burnt::Word => Invariant::I10,
+            };
+            Violation::new(invariant, format!("token {generation} was burnt by {by:?} and issued"))
         });
         let is_bound = matches!(
             scene.profile.reissue,
@@ -198,12 +201,28 @@ impl Ghost {
         if scene.profile.reissue.confirmation_burns() {
             token.burnt.get_or_insert(Burnt::Confirmation);
         }
-        self.owners[cert.key].get_or_insert(device);
+        let key = cert.key;
         let grace = now.plus(scene.profile.grace_after_confirm);
         if let Some(former) = mine.working.filter(|former| *former != number) {
             mine.retiring = Some((former, grace));
         }
         mine.working = Some(number);
+        self.owners[key].get_or_insert(device);
+        self.release(key, Some(device));
+    }
+
+    /// Whoever else obtained certificates for `key` has lost them, and the token with which they
+    /// were asked for is good for another key.
+    fn release(&mut self, key: usize, winner: Option<usize>) {
+        for (_, device) in self.devices.iter_mut().enumerate().filter(|(it, _)| Some(*it) != winner)
+        {
+            for token in &mut device.tokens {
+                token.was_released |= token.keys >> key & 1 == 1;
+                token.keys &= !(1 << key);
+            }
+            let losers = device.certs.iter_mut().filter(|cert| cert.key == key);
+            losers.for_each(|cert| cert.is_lost = true);
+        }
     }
 
     /// An operator's word was written; `before` is what was stored until then.
@@ -223,6 +242,11 @@ impl Ghost {
             }
             Act::Disable(_) => mine.is_disabled = true,
             Act::Enable(_) => mine.is_disabled = false,
+            // The same again burns nothing, and revokes what came with older tokens.
+            Act::NewToken(_, fate) if mine.tokens.len() > 1 => {
+                let newest = u32::try_from(mine.tokens.len()).unwrap();
+                mine.end(&judged, |cert, _| fate == Fate::Revoke && cert.generation < newest);
+            }
             Act::NewToken(_, fate) => {
                 mine.burn(|token| token.burnt.is_none());
                 mine.tokens.push(GhostToken::default());
@@ -230,9 +254,8 @@ impl Ghost {
                     fate == Fate::Revoke || (is_unproven(state) && cert.origin == Origin::Token)
                 });
             }
-            Act::Revoke(cert, reason) => {
-                let (key, generation) =
-                    (mine.certs[cert.number].key, mine.certs[cert.number].generation);
+            Act::Revoke(cert, _) => {
+                let generation = mine.certs[cert.number].generation;
                 let was_current = judged.states[cert.number] == Some(CertificateState::Current);
                 mine.tokens[generation as usize - 1].burnt = Some(Burnt::Word);
                 mine.certs[cert.number].is_ended = true;
@@ -241,16 +264,15 @@ impl Ghost {
                     (is_unproven(state) && is_asked_with)
                         || (was_current && state == CertificateState::Retiring)
                 });
-                if reason == Reason::KeyCompromise {
-                    self.compromise(scene, key, before);
-                }
             }
             _ => panic!("{act} is no operator's word"),
         }
     }
 
-    fn compromise(&mut self, scene: &Scene, key: usize, before: &View) {
+    /// An operator called a key compromised; `before` is what was stored until then.
+    pub(crate) fn compromise(&mut self, scene: &Scene, key: usize, before: &View) {
         self.compromised[key] = true;
+        self.release(key, None);
         for device in 0..self.devices.len() {
             let judged = before.judged(scene, device);
             self.devices[device].end(&judged, |cert, _| cert.key == key);
@@ -277,11 +299,7 @@ impl GhostDevice {
 
     /// What is live and named by `is_ended` was ended by an operator, and what was renewed from an
     /// ended one and not confirmed.
-    fn end(
-        &mut self,
-        judged: &Judged,
-        is_ended: impl Fn(&GhostCert, CertificateState) -> bool,
-    ) {
+    fn end(&mut self, judged: &Judged, is_ended: impl Fn(&GhostCert, CertificateState) -> bool) {
         for (cert, state) in self.certs.iter_mut().zip(&judged.states) {
             if let Some(state) = state.filter(|state| state.is_live())
                 && is_ended(cert, state)

@@ -25,8 +25,7 @@ pub(crate) type Key = Box<[u8]>;
 /// The least key under all exchanges of keys and of devices.
 pub(crate) fn key_of(scene: &Scene, view: &View, ghost: &Ghost) -> Key {
     let keys: [[u8; 2]; 2] = [[0, 1], [1, 0]];
-    let devices: &[&[usize]] =
-        if scene.serials.len() == 1 { &[&[0]] } else { &[&[0, 1], &[1, 0]] };
+    let devices: &[&[usize]] = if scene.serials.len() == 1 { &[&[0]] } else { &[&[0, 1], &[1, 0]] };
     let all = keys.iter().flat_map(|keys| devices.iter().map(move |devices| (keys, devices)));
     let key = |(keys, devices): (&[u8; 2], &&[usize])| {
         let mut writer = Writer { scene, now: view.now, keys, out: Vec::with_capacity(160) };
@@ -113,7 +112,7 @@ impl Writer<'_> {
             Some(Burnt::Word) => 2,
         };
         let first = known.first_issue.map_or(NONE, |first| self.first_issue(first));
-        self.out.extend([keys[0] | keys[1], burnt, first, NONE]);
+        self.out.extend([keys[0] | keys[1], burnt, first, u8::from(known.was_released), NONE]);
     }
 
     /// Only `never` asks when a token was used first.
@@ -141,7 +140,13 @@ impl Writer<'_> {
             live.until.map_or(NONE, |until| self.left(until)),
             parent,
             retiring.map_or(NONE, |(_, until)| self.left(until)),
-            bits(&[cert.is_known, cert.is_ended, cert.is_proven, ghost.working == Some(number)]),
+            bits(&[
+                cert.is_known,
+                cert.is_ended,
+                cert.is_lost,
+                cert.is_proven,
+                ghost.working == Some(number),
+            ]),
         ]);
     }
 
@@ -175,8 +180,7 @@ impl Writer<'_> {
             let row = seen.rows[number].as_ref();
             let state = row.map(|row| row.state);
             let is_live = state.is_some_and(CertificateState::is_live);
-            let is_compromised =
-                row.is_some_and(|row| row.reason == Some(Reason::KeyCompromise));
+            let is_compromised = row.is_some_and(|row| row.reason == Some(Reason::KeyCompromise));
             let retiring = ghost.retiring.filter(|(it, end)| *it == number && *end >= self.now);
             let kind = [
                 state.map_or(NONE, ended_number),

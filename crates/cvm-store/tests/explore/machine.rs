@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cvm_core::device::Verdict;
 use cvm_core::id::{AttemptCode, CertificateId, SerialNumber};
 use cvm_core::limit::Rate;
-use cvm_core::ports::{Attempts, Entropy, Journal, Ports, StoreError};
+use cvm_core::ports::{Ports, Store as _};
 use cvm_core::profile::Profiles;
 use cvm_core::provisioning::{
     Ask, Caller, Confirmed, FollowUp, GiveToken, NewDevice, NewToken, OperatorRefusal,
-    Provisioning, Refusal, VendRequest, Vended, ThingFate, Whom,
+    Provisioning, Refusal, ThingFate, VendRequest, Vended, Whom,
 };
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::testing::{
@@ -24,6 +24,7 @@ use futures_util::FutureExt as _;
 use super::act::{Act, Step, Trouble};
 use super::ghost::Ghost;
 use super::invariants::{self, Given, Violation};
+use super::nowhere::{Counting, Nowhere};
 use super::sabotage::Sabotage;
 use super::scene::{KEYS, START, Scene, World, token};
 use super::stage::Stage;
@@ -152,7 +153,9 @@ impl Machine {
         let ended = match act {
             Act::Wait { steps } => Some(self.wait(steps)),
             Act::Sweep => self.sweep(),
-            Act::Vend { device, generation, key } => self.vend(act, device, generation, key, delivery),
+            Act::Vend { device, generation, key } => {
+                self.vend(act, device, generation, key, delivery)
+            }
             Act::Renew(..) => self.renew(act, delivery),
             Act::Confirm(_) | Act::Connect(_) => self.use_certificate(act),
             Act::Delete(_)
@@ -205,8 +208,7 @@ impl Machine {
         let caller = self.caller();
         let csr = test_csr(KEYS[key]);
         let shown = Some(self.id_of(cert.device, cert.number));
-        let (result, after) =
-            self.provisioning.renew(shown, Some(&csr), &caller).now_or_never()?;
+        let (result, after) = self.provisioning.renew(shown, Some(&csr), &caller).now_or_never()?;
         let ended = self.answered(act, result, &caller, delivery);
         self.follow(after)?;
         Some(ended)
@@ -238,9 +240,7 @@ impl Machine {
             Act::Delete(device) => {
                 told(it.device_delete(serial(device), ThingFate::Remove, "test").now_or_never()?)
             }
-            Act::Disable(device) => {
-                told(it.device_disable(serial(device), "test").now_or_never()?)
-            }
+            Act::Disable(device) => told(it.device_disable(serial(device), "test").now_or_never()?),
             Act::Enable(device) => told(it.device_enable(serial(device), "test").now_or_never()?),
             Act::NewToken(device, fate) => {
                 let token = NewToken::Brought(token(device, 2));
@@ -258,7 +258,6 @@ impl Machine {
     }
 
     fn review(&self, device: usize, verdict: Verdict) -> Option<String> {
-        use cvm_core::ports::Store as _;
         let store = self.stage.with(|play| play.world.store.clone());
         let device = at_once(store.device_find(&self.scene.serials[device])).unwrap().unwrap();
         let Some(review) = device.review else { return Some(String::from("no review")) };
@@ -334,61 +333,5 @@ fn told<T>(result: Result<T, OperatorRefusal>) -> String {
     match result {
         Ok(_) => String::from("done"),
         Err(refusal) => refusal.to_string(),
-    }
-}
-
-/// Bytes that are never the same twice.
-#[derive(Default)]
-struct Counting(AtomicU64);
-
-impl Entropy for Counting {
-    fn fill(&self, bytes: &mut [u8]) {
-        let number = self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes();
-        bytes.fill(0xE5);
-        for (byte, random) in bytes.iter_mut().zip(number) {
-            *byte = random;
-        }
-    }
-}
-
-/// Where what decides nothing goes: attempts and the journal.
-struct Nowhere;
-
-#[async_trait::async_trait]
-impl Attempts for Nowhere {
-    fn attempt_record(&self, _attempt: cvm_core::attempt::Attempt) {}
-
-    fn unknown_count(&self, _address: &str, _at: Timestamp) {}
-
-    async fn attempts_of(
-        &self,
-        _serial: &SerialNumber,
-    ) -> Result<Vec<cvm_core::attempt::Attempt>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn attempt_by_code(
-        &self,
-        _code: AttemptCode,
-    ) -> Result<Option<cvm_core::attempt::Attempt>, StoreError> {
-        Ok(None)
-    }
-
-    async fn unknown_since(&self, _since: Timestamp) -> Result<Vec<(String, u64)>, StoreError> {
-        Ok(Vec::new())
-    }
-}
-
-#[async_trait::async_trait]
-impl Journal for Nowhere {
-    async fn event_record(&self, _event: cvm_core::journal::Event) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn journal_page(
-        &self,
-        _page: &cvm_core::page::PageRequest,
-    ) -> Result<cvm_core::page::Page<cvm_core::journal::JournalRow>, StoreError> {
-        Ok(cvm_core::page::Page { items: Vec::new(), next: None })
     }
 }

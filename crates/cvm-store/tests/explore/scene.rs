@@ -11,6 +11,7 @@ use cvm_core::token::Token;
 use cvm_store::MemoryStore;
 use zeroize::Zeroizing;
 
+use super::act::Act;
 use super::ghost::Ghost;
 
 /// When every world begins.
@@ -19,14 +20,14 @@ pub(crate) const START: Timestamp = Timestamp(1_800_000_000);
 /// The keys that there are; whoever asks may have either.
 pub(crate) const KEYS: [&str; 2] = ["K1", "K2"];
 
-/// How far an exploration goes: numbers of steps from the beginning.
+/// How far an exploration goes, in acts from its beginning.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depth {
-    /// Acts one after the other, answered or with the answer lost.
+    /// So many acts one after the other, each answered, or with the answer lost.
     pub(crate) acts: usize,
-    /// Beside them each way in which a commit can fail.
+    /// In each state within fewer acts than these, each way in which each commit can go wrong.
     pub(crate) faults: usize,
-    /// Beside them each act between any two accesses to the store of each other.
+    /// In each state within fewer acts than these, each act within each window of each other.
     pub(crate) windows: usize,
 }
 
@@ -40,6 +41,8 @@ pub(crate) struct Scene {
     pub(crate) keys: [KeyIdentity; 2],
     /// The reasons for which certificates are revoked.
     pub(crate) reasons: Vec<Reason>,
+    /// What has happened before the first act that is counted.
+    pub(crate) beginning: Vec<Act>,
     pub(crate) depth: Depth,
 }
 
@@ -64,6 +67,7 @@ impl Scene {
             serials: vec!["SN-1".parse().unwrap()],
             keys: KEYS.map(|name| test_key(name).identity),
             reasons: vec![Reason::Unspecified, Reason::KeyCompromise],
+            beginning: Vec::new(),
             depth,
         }
     }
@@ -72,6 +76,11 @@ impl Scene {
     pub(crate) fn with_a_second_device(mut self) -> Self {
         self.serials.push("SN-2".parse().unwrap());
         self
+    }
+
+    /// The same after these acts.
+    pub(crate) fn after(self, beginning: &[Act]) -> Self {
+        Self { beginning: beginning.to_vec(), ..self }
     }
 
     /// The number of the device called `serial`.

@@ -10,7 +10,8 @@ use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, SerialNumber, TokenM
 use cvm_core::journal::Event;
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::ports::{
-    Catalogue, CertificateChange, Change, CommitError, Due, Holding, KeyOwner, Store, StoreError,
+    Catalogue, CertificateChange, Change, CommitError, Due, Holding, KeyOwner, KeyRule, Store,
+    StoreError,
 };
 use cvm_core::time::Timestamp;
 use cvm_store::MemoryStore;
@@ -62,12 +63,7 @@ impl Stage {
     }
 
     /// Sets the stage.
-    pub(crate) fn set(
-        &self,
-        world: World,
-        intrusion: Option<Intrusion>,
-        trouble: Option<Trouble>,
-    ) {
+    pub(crate) fn set(&self, world: World, intrusion: Option<Intrusion>, trouble: Option<Trouble>) {
         *self.play.lock() = Some(Play {
             world,
             is_own: false,
@@ -146,27 +142,37 @@ impl Stage {
         });
         let device = self.scene.device_number(&change.device.serial_number);
         let noted = Noted::of(&self.scene, &change);
-        let before = self.with(|play| {
+        let compromised = compromised(&self.scene, &change);
+        let (is_word, before) = self.with(|play| {
             let acting = play.acting.last().expect("somebody acts");
-            let mut certs = play.world.ghost.devices.iter().map(|device| &device.certs);
+            let devices = &play.world.ghost.devices;
+            let id_of = |cert: Cert| devices[cert.device].certs[cert.number].id;
             let is_word = acting.act.device() == Some(device)
                 && !acting.has_spoken
-                && is_word(acting.act, &change, |cert| certs.nth(cert.device).unwrap()[cert.number].id);
-            is_word.then(|| View::of(&self.scene, &play.world))
+                && is_word(acting.act, &change, id_of);
+            let is_told = is_word || compromised.is_some();
+            (is_word, is_told.then(|| View::of(&self.scene, &play.world)))
         });
         // The journal decides nothing, and would be copied with each world.
         change.events.clear();
         if let Some(sabotage) = self.sabotage {
-            sabotage.spoil(&self.scene, &mut change, &store);
+            let act = self.with(|play| play.acting.last().expect("somebody acts").act);
+            sabotage.spoil(act, &mut change, &store);
         }
         store.device_commit(change).await?;
         self.with(|play| {
             play.written += 1;
             let acting = play.acting.last_mut().expect("somebody acts");
             let act = acting.act;
+            acting.has_spoken |= is_word;
             if let Some(before) = before {
-                acting.has_spoken = true;
-                play.world.ghost.spoken(&self.scene, act, &before);
+                let ghost = &mut play.world.ghost;
+                if let Some(key) = compromised {
+                    ghost.compromise(&self.scene, key, &before);
+                }
+                if is_word {
+                    ghost.spoken(&self.scene, act, &before);
+                }
             }
             let now = play.world.now;
             let told = play.world.ghost.written(&self.scene, act, device, &noted, now);
@@ -201,6 +207,14 @@ fn is_word(act: Act, change: &Change, id_of: impl FnOnce(Cert) -> CertificateId)
         | Act::Vend { .. }
         | Act::Wait { .. } => false,
     }
+}
+
+/// The key that a commit calls compromised.
+fn compromised(scene: &Scene, change: &Change) -> Option<usize> {
+    change.keys.iter().find_map(|rule| match rule {
+        KeyRule::Compromise(key) => Some(scene.key_number(key)),
+        KeyRule::NotOthers(_) | KeyRule::Own(_) | KeyRule::ReleaseAll => None,
+    })
 }
 
 fn unknown() -> CommitError {

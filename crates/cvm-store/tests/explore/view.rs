@@ -8,7 +8,6 @@ use cvm_core::profile::Reissue;
 use cvm_core::time::{Span, Timestamp};
 use futures_util::FutureExt as _;
 
-use super::act::is_waiting;
 use super::ghost::Ghost;
 use super::scene::{Scene, World};
 
@@ -94,6 +93,10 @@ impl View {
         let mut ends = Vec::new();
         for (seen, mine) in self.devices.iter().zip(&ghost.devices) {
             ends.extend(mine.retiring.map(|(_, end)| end));
+            if scene.profile.reissue == Reissue::Never {
+                let first = mine.tokens.iter().filter_map(|token| token.first_issue);
+                ends.extend(first.map(|first| first.plus(TEN_MINUTES)));
+            }
             seen.deadlines(scene, &mut ends);
         }
         let steps = ends.into_iter().map(|end| scene.steps_until_after(end, self.now));
@@ -119,12 +122,8 @@ impl Seen {
             }
         }
         for token in &self.device.tokens {
-            match &token.state {
-                state if is_waiting(state) => ends.push(token.expires),
-                TokenState::Used { first_issue_at, .. } if profile.reissue == Reissue::Never => {
-                    ends.push(first_issue_at.plus(TEN_MINUTES));
-                }
-                _ => {}
+            if token.state == TokenState::Unused {
+                ends.push(token.expires);
             }
         }
         let outlived = self.device.outlived.as_ref();

@@ -8,6 +8,7 @@
 
 mod alarms;
 mod crls;
+mod shown;
 mod sqlite;
 mod traces;
 mod use_cases;

@@ -8,8 +8,7 @@ use cvm_core::attempt::Attempt;
 use cvm_core::certificate::CertificateRecord;
 use cvm_core::key::{KeyAlgorithm, PrivateKey, PublicKey};
 use cvm_core::ports::{CarryOutError, IssueOrder, IssuerError, KeyMaker, Platform, Ports};
-use cvm_core::profile::Profiles;
-use cvm_core::provisioning::{Ask, Provisioning, Refusal};
+use cvm_core::provisioning::{Ask, Refusal};
 use cvm_core::testing::test_csr;
 
 use super::use_cases::{World, caller, request};
@@ -38,12 +37,6 @@ impl KeyMaker for Idle {
 }
 
 impl World {
-    /// The same world, with other ports.
-    fn through(&self, ports: Ports) -> Provisioning {
-        let profiles = Profiles { default: self.profile.clone(), ..Profiles::default() };
-        Provisioning::new(ports, profiles, "1000000/1s".parse().unwrap())
-    }
-
     /// The newest attempt of the device, whose last step has to have refused, and no other.
     async fn refused(&self, serial: &str) -> Attempt {
         let attempts = self.ports.attempts.attempts_of(&serial.parse().unwrap()).await.unwrap();

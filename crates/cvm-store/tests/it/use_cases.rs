@@ -30,7 +30,7 @@ const CA_ENDS: Timestamp = Timestamp(NOW.0 + 20 * 365 * 86_400);
 pub(super) struct World {
     provisioning: Provisioning,
     pub(super) ports: Ports,
-    pub(super) profile: Profile,
+    profile: Profile,
     clock: Arc<TestClock>,
     issuer: Arc<TestIssuer>,
     store: Arc<MemoryStore>,
@@ -51,6 +51,12 @@ impl World {
         let profiles = Profiles { default: profile.clone(), ..Profiles::default() };
         let provisioning = Provisioning::new(ports.clone(), profiles, budget.parse().unwrap());
         Self { provisioning, ports, profile, clock, issuer, store }
+    }
+
+    /// The same world, with other ports.
+    pub(super) fn through(&self, ports: Ports) -> Provisioning {
+        let profiles = Profiles { default: self.profile.clone(), ..Profiles::default() };
+        Provisioning::new(ports, profiles, "1000000/1s".parse().unwrap())
     }
 
     pub(super) async fn register(&self, serial: &str) {

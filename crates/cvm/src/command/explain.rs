@@ -57,6 +57,14 @@ fn tell_nothing_known(is_registered: bool, attempts: &AttemptList, text: &mut Te
     }
 }
 
+/// What to do, with commands as they are to be typed for this device.
+fn cure(attempt: &Attempt) -> String {
+    match attempt.serial_number.as_str() {
+        "?" => attempt.cure.clone(),
+        serial => attempt.cure.replace("SERIAL", serial),
+    }
+}
+
 fn tell(attempt: &Attempt, text: &mut Text) {
     text.line(format!(
         "{}  {}  {} from {}: {}",
@@ -67,6 +75,6 @@ fn tell(attempt: &Attempt, text: &mut Text) {
         text.line(format!("  {mark}  {:<14}  {}", step.name, step.evidence));
     }
     text.line(format!("  {}", attempt.meaning));
-    text.line(format!("  What to do: {}", attempt.cure));
+    text.line(format!("  What to do: {}", cure(attempt)));
     text.line("");
 }

@@ -94,6 +94,9 @@ fn keys_are_released_and_a_thing_may_stay() {
         hand.enroll_and_confirm(&operator.add(&serial), &key);
         let token = operator.add(&other);
         assert_eq!(said(&others.vend(&token, &key)), no(400, "key-not-acceptable"));
+        let path = format!("/v1/devices/{serial}?keepThing=perhaps");
+        let refused = environment.operate("DELETE", &path, None).unwrap();
+        assert_eq!(said(&refused), no(400, "invalid-request"));
         operator.delete_and_keep_thing(&serial).unwrap();
         assert!(things(&environment).contains(&serial));
         // The board went into another housing, with its key.

@@ -11,7 +11,7 @@ pub(crate) struct Explained {
     text: String,
 }
 
-/// What is told of the device's refused request: its slug, and one refusing step, which is the last.
+/// What is told of the device's refused request: its slug, and one refusing step, the last.
 pub(crate) fn explained(environment: &Environment, serial: &str, answer: &Response) -> Explained {
     let code = answer.text("attempt");
     // It is written after the answer has left.
@@ -29,6 +29,7 @@ pub(crate) fn explained(environment: &Environment, serial: &str, answer: &Respon
     assert_eq!(last["passed"], false, "{attempt}");
     let text = environment.succeed(&["explain", &code]).unwrap();
     assert_eq!(text.matches("REFUSED").count(), 1, "{text}");
+    assert!(!text.contains("SERIAL"), "commands are told as they are to be typed: {text}");
     Explained { attempt, text }
 }
 

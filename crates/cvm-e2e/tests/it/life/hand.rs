@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// Two cores full of other tests.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Linux's `O_NONBLOCK`: to open a pipe that nobody reads yet is an error then, and waits for nobody.
+/// Linux's `O_NONBLOCK`: to open a pipe that nobody reads yet fails then, and waits for nobody.
 const O_NONBLOCK: i32 = 0o4_000;
 
 /// Who asks for, or as, the device called `serial`.

@@ -1,5 +1,5 @@
-//! Whoever is connected when an operator speaks is refused from then on: kept alive, multiplexed, or
-//! resumed.
+//! Whoever is connected when an operator speaks is refused from then on: kept alive, multiplexed,
+//! or resumed.
 
 use super::*;
 

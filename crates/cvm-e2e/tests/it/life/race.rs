@@ -1,13 +1,19 @@
-//! Everybody at once on one device: renewals, new tokens, revocations, first uses. Whatever comes of
-//! it, the invariants hold at every moment, and nothing that ended is accepted.
+//! Everybody at once on one device: renewals, new tokens, revocations, first uses. Whatever comes
+//! of it, the invariants hold at every moment, and nothing that ended is accepted.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
 
 use super::operator::Told;
 use super::*;
 
-const ROUNDS: usize = 5;
+/// How often each writer builds something up, and how often it takes something down.
+const BUILDS: usize = 10;
+const WORDS: usize = 3;
+
+/// How many certificates the writers obtain, or there was no race to speak of.
+const CERTIFICATES_MIN: usize = 5;
 
 /// What the writers share.
 struct Race<'a> {
@@ -20,7 +26,7 @@ struct Race<'a> {
 
 impl Race<'_> {
     fn newest(&self) -> Held {
-        self.held.lock().unwrap().last().unwrap().clone()
+        self.held.lock().last().unwrap().clone()
     }
 
     /// Keeps what was issued; whoever raced may be refused in every known way.
@@ -28,7 +34,7 @@ impl Race<'_> {
         match answer.status {
             200 | 201 => {
                 let held = self.hand.hold(answer, key);
-                self.held.lock().unwrap().push(held.clone());
+                self.held.lock().push(held.clone());
                 if then == Then::Use {
                     self.check_known(&self.hand.confirm(&held));
                 }
@@ -56,26 +62,37 @@ impl Race<'_> {
     }
 
     fn vend(&self, then: Then) {
-        let (key, token) = (self.hand.key(), self.token.lock().unwrap().clone());
+        let (key, token) = (self.hand.key(), self.token.lock().clone());
         self.take(&self.hand.vend(&token, &key), &key, then);
     }
 
     fn give_token(&self, fate: Fate) {
+        self.wait_for_more();
         let before = self.newest();
         let Some(device) = self.acknowledged(self.operator.try_new_token("SN-1", fate)) else {
             return;
         };
-        *self.token.lock().unwrap() = operator::token_of(&device);
+        *self.token.lock() = operator::token_of(&device);
         if fate == Fate::Revoke {
             self.check_ended(&before);
         }
+        self.vend(Then::Use);
     }
 
     fn revoke(&self) {
+        self.wait_for_more();
         let newest = self.newest();
         if self.acknowledged(self.operator.revoke(&newest.id, "unspecified")).is_some() {
             self.check_ended(&newest);
         }
+    }
+
+    /// Lets the others obtain something that can be ended, if they still can.
+    fn wait_for_more(&self) {
+        let count = || self.held.lock().len();
+        let before = count();
+        let is_more = || Ok((count() > before + 1).then_some(()));
+        let _nothing_more = wait_for("more", std::time::Duration::from_secs(1), is_more);
     }
 
     /// The answer, unless the record moved under every attempt: then nothing was said.
@@ -123,15 +140,15 @@ fn eight_writers_at_once_leave_one_of_each_and_nothing_ended_is_accepted() {
         token: Mutex::new(token),
         held: Mutex::new(vec![first]),
     };
-    let writers: [&(dyn Fn() + Sync); 8] = [
-        &|| race.renew(Then::Use),
-        &|| race.renew(Then::Wait),
-        &|| race.renew(Then::Use),
-        &|| race.vend(Then::Use),
-        &|| race.vend(Then::Wait),
-        &|| race.give_token(Fate::Keep),
-        &|| race.give_token(Fate::Revoke),
-        &|| race.revoke(),
+    let writers: [(usize, &(dyn Fn() + Sync)); 8] = [
+        (BUILDS, &|| race.renew(Then::Use)),
+        (BUILDS, &|| race.renew(Then::Wait)),
+        (BUILDS, &|| race.renew(Then::Use)),
+        (BUILDS, &|| race.vend(Then::Use)),
+        (BUILDS, &|| race.vend(Then::Wait)),
+        (WORDS, &|| race.give_token(Fate::Keep)),
+        (WORDS, &|| race.give_token(Fate::Revoke)),
+        (WORDS, &|| race.revoke()),
     ];
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -140,7 +157,8 @@ fn eight_writers_at_once_leave_one_of_each_and_nothing_ended_is_accepted() {
                 race.check_shape();
             }
         });
-        let writing = writers.map(|write| scope.spawn(move || (0..ROUNDS).for_each(|_| write())));
+        let writing =
+            writers.map(|(rounds, write)| scope.spawn(move || (0..rounds).for_each(|_| write())));
         let ended: Vec<_> = writing.into_iter().map(|writer| writer.join().is_ok()).collect();
         is_over.store(true, Ordering::SeqCst);
         assert!(watching.join().is_ok() && ended.iter().all(|is_fine| *is_fine));
@@ -151,7 +169,8 @@ fn eight_writers_at_once_leave_one_of_each_and_nothing_ended_is_accepted() {
 
 /// What every certificate that left the server is, in the end, and what it is answered.
 fn check_the_end(race: &Race<'_>) {
-    let held = race.held.lock().unwrap();
+    let held = race.held.lock();
+    assert!(held.len() >= CERTIFICATES_MIN, "only {}", held.len());
     let mut live = Vec::new();
     for held in held.iter() {
         let state = certificate(race.environment, held)["state"].as_str().unwrap().to_owned();

@@ -60,7 +60,7 @@ fn a_renewal_stands_beside_what_it_renews_until_its_first_use_promotes_it() {
     }
     // The token that all of them descend from obtains nothing but the current one's bytes.
     let own = hand.vend(&token, &key_3);
-    assert_eq!((own.status, own.text("certificateId")), (200, third.id.clone()));
+    assert_eq!((own.status, own.text("certificateId")), (200, third.id));
     let former = hand.vend(&token, &key_1);
     assert_eq!(said(&former), no(403, "access-denied"));
     assert_eq!(alarms(&environment, "SN-1"), [""; 0], "a former key of its own alarms nobody");

@@ -26,7 +26,6 @@ fn a_waiting_candidate_ends_with_the_token_that_asked_for_it_and_a_renewed_one_d
         operator.new_token(&serial, Fate::Keep);
         assert_eq!(standing(&environment, &serial), "active, unused: current revoked candidate");
         assert_eq!(said(&device.confirm(&renewed)), yes());
-        // The first token was burnt by confirmation, and answers its device's key until it is taken.
         operator.new_token(&serial, Fate::Revoke);
         let all = "registered, unused: revoked revoked revoked";
         assert_eq!(standing(&environment, &serial), all);

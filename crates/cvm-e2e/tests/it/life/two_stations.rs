@@ -39,7 +39,9 @@ fn one_station_obtains_the_certificate_and_the_other_is_told_and_cured() {
 
     // The device in front of us is at the station that lost.
     let refused = stations[lost].vend(&token, &keys[lost]);
-    explained(&environment, "SN-1", &refused).refused_at("decision").cure("cvm device new-token");
+    explained(&environment, "SN-1", &refused)
+        .refused_at("decision")
+        .cure("`cvm device new-token SN-1`");
     let [operator, _] = Operator::both(&environment);
     let next = operator.new_token("SN-1", Fate::Keep);
     stations[lost].enroll_and_confirm(&next, &keys[lost]);

@@ -1,4 +1,4 @@
-//! Requests that are refused before anybody can say whose they are: they are explained by their code.
+//! Requests that are refused before anybody can say whose they are: explained by their code.
 
 use super::*;
 

@@ -34,9 +34,7 @@ pub(crate) fn answered(
     let cert = &certs[number];
     found.extend(living(scene, world, device, number, key));
     found.extend(held_by_word(world, device, cert));
-    if world.ghost.is_lost(key, device) {
-        found.push(Violation::new(Invariant::I11, "a key is answered that is another's"));
-    }
+    found.extend(lost(world, device, cert));
     let mut is_rule_3 = false;
     if let Act::Vend { generation, .. } = act {
         let token = &mine.tokens[generation as usize - 1];
@@ -89,7 +87,10 @@ fn living(
         // That it is missing is I3's.
         None => return None,
         Some(state) if !state.is_live() => format!("a {state} certificate is answered"),
-        Some(CertificateState::Retiring) => String::from("a retiring certificate is answered"),
+        // Where confirmation burns no token, it is live, and that is enough.
+        Some(CertificateState::Retiring) if scene.profile.reissue.confirmation_burns() => {
+            String::from("a retiring certificate is answered")
+        }
         Some(_) if asked != key => String::from("a certificate of another key is answered"),
         Some(_) => return None,
     };
@@ -110,6 +111,19 @@ fn held_by_word(world: &World, device: usize, cert: &GhostCert) -> Option<Violat
         return None;
     };
     Some(Violation::new(Invariant::I10, what))
+}
+
+/// I11: "a live confirmed key has one device, and a compromised key none". Section 1: what lost to
+/// another device's proof "is refused from that commit on".
+fn lost(world: &World, device: usize, cert: &GhostCert) -> Option<Violation> {
+    let what = if world.ghost.is_lost(cert.key, device) {
+        "the key is another device's, or compromised"
+    } else if cert.is_lost {
+        "a certificate that lost its key has come back"
+    } else {
+        return None;
+    };
+    Some(Violation::new(Invariant::I11, what))
 }
 
 /// I9: "a burnt token issues nothing". I10, for those that a word burnt. I12: "`never` its 10
@@ -144,9 +158,7 @@ pub(crate) fn accepted(scene: &Scene, world: &World, act: Act) -> Vec<Violation>
     let mine = &world.ghost.devices[device];
     let cert = &mine.certs[number];
     let mut found: Vec<Violation> = held_by_word(world, device, cert).into_iter().collect();
-    if world.ghost.is_lost(cert.key, device) {
-        found.push(Violation::new(Invariant::I11, "a key is accepted that is another's"));
-    }
+    found.extend(lost(world, device, cert));
     let grace = if matches!(act, Act::Renew(..)) { scene.profile.renew_after_expiry.0 } else { 0 };
     if world.now.0 > cert.not_after.0 + grace {
         found.push(Violation::new(Invariant::I12, "a certificate is accepted after its notAfter"));
@@ -160,14 +172,16 @@ pub(crate) fn accepted(scene: &Scene, world: &World, act: Act) -> Vec<Violation>
 
 /// I12: "nothing outlives its time: […] a candidate its overlap once the current one was used after
 /// it". The use that is judged was written already.
-fn candidate_over(
-    scene: &Scene,
-    world: &World,
-    device: usize,
-    used: usize,
-) -> Option<Violation> {
+fn candidate_over(scene: &Scene, world: &World, device: usize, used: usize) -> Option<Violation> {
     let mine = &world.ghost.devices[device];
     if mine.working != Some(used) {
+        return None;
+    }
+    let has_over = mine
+        .certs
+        .iter()
+        .any(|cert| !cert.is_proven && world.now > cert.issued_at.plus(scene.profile.overlap));
+    if !has_over {
         return None;
     }
     let judged = View::of(scene, world).judged(scene, device);
@@ -180,18 +194,12 @@ fn candidate_over(
 }
 
 /// I12: "in the last 10 % of a life, or the overlap, no renewal is 409".
-pub(crate) fn refused(
-    scene: &Scene,
-    world: &World,
-    act: Act,
-    refusal: &Refusal,
-) -> Vec<Violation> {
+pub(crate) fn refused(scene: &Scene, world: &World, act: Act, refusal: &Refusal) -> Vec<Violation> {
     let (Act::Renew(cert, _), Refusal::TokenPending) = (act, refusal) else { return Vec::new() };
     let judged = View::of(scene, world).judged(scene, cert.device);
     let current = judged.device.live_in(CertificateState::Current);
-    let is_late = current.is_some_and(|live| {
-        world.now > live.last_tenth_at() || world.now > late_from(live, scene)
-    });
+    let is_late = current
+        .is_some_and(|live| world.now > live.last_tenth_at() || world.now > late_from(live, scene));
     let late = is_late.then(|| Violation::new(Invariant::I12, "a late renewal is 409"));
     late.into_iter().collect()
 }

@@ -51,10 +51,7 @@ fn single(machine: &Machine, judged: &Judged) -> Vec<Violation> {
             let what = format!("by its {source} a device has {states:?}");
             found.push(Violation::new(Invariant::I1, what));
         }
-        let is_bound = matches!(
-            machine.scene.profile.reissue,
-            Reissue::Never | Reissue::SameKey
-        );
+        let is_bound = matches!(machine.scene.profile.reissue, Reissue::Never | Reissue::SameKey);
         if !is_bound && candidates + unconfirmed > 1 {
             let what = format!("by its {source} two are unconfirmed");
             found.push(Violation::new(Invariant::I2, what));
@@ -170,17 +167,17 @@ impl Probe<'_> {
         for (number, state) in self.judged.states.iter().enumerate() {
             let Some(state) = state.filter(|state| state.is_live()) else { continue };
             let cert = &mine.certs[number];
+            if cert.is_lost {
+                continue;
+            }
             let token = &mine.tokens[cert.generation as usize - 1];
             let is_never_over = reissue == Reissue::Never
                 && (token.burnt.is_some()
-                    || token.first_issue.is_some_and(|first| {
-                        self.world.now > first.plus(TEN_MINUTES)
-                    }));
-            let vend = Act::Vend {
-                device: self.device,
-                generation: cert.generation,
-                key: cert.key,
-            };
+                    || token
+                        .first_issue
+                        .is_some_and(|first| self.world.now > first.plus(TEN_MINUTES)));
+            let vend =
+                Act::Vend { device: self.device, generation: cert.generation, key: cert.key };
             let current = self.number_in(CertificateState::Current);
             let again = match (state, cert.origin, current) {
                 (CertificateState::Retiring, ..) => continue,
@@ -197,8 +194,7 @@ impl Probe<'_> {
             let is_over = is_dropped || self.world.now > cert.last_tenth_at();
             let is_over = is_over && is_unproven(state);
             let same = format!("answered again C{}", number + 1);
-            let is_given =
-                run.answer == same || (is_over && run.answer.starts_with("issued"));
+            let is_given = run.answer == same || (is_over && run.answer.starts_with("issued"));
             found.extend(run.violations);
             if !is_given {
                 let what = format!("{again}, for {same}: {}", run.answer);

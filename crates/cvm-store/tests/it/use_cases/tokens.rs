@@ -158,9 +158,8 @@ async fn a_burnt_token_that_loses_its_slot_meanwhile_stays_burnt() {
     for name in ["second", "third", "fourth"] {
         give(&world.provisioning, token(name), Fate::Keep).await.unwrap();
     }
-    let over = |ports: Ports| {
-        Provisioning::new(ports, Profiles::default(), "1000000/1s".parse().unwrap())
-    };
+    let over =
+        |ports: Ports| Provisioning::new(ports, Profiles::default(), "1000000/1s".parse().unwrap());
     let other = Mutex::new(Some(over(world.ports.clone())));
     let raced = Arc::new(Raced { store: world.store.clone(), other });
     let racer = over(Ports { store: raced, ..world.ports.clone() });
