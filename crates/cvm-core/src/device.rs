@@ -1,7 +1,8 @@
 //! A device's record: its names, its tokens, its live certificates.
 //!
-//! The record is the unit of every decision and every commit. It is bounded: at most four tokens
-//! and three live certificates; what has ended lives on in the certificate rows only.
+//! The record is the unit of every decision and every commit. It is small: at most four tokens and
+//! three live certificates, and the keys whose other claims have still to be ended; what has ended
+//! lives on in the certificate rows only.
 //! [`Device::settle`] must come before any decision, so that nothing waits for a timer.
 //!
 //! What happens to a record: [`settle`] by time alone, `issue` by devices, `operate` by operators.
@@ -84,6 +85,17 @@ pub struct Moved {
     pub state: CertificateState,
     /// Why, where the world is told.
     pub reason: Option<Reason>,
+    /// By what.
+    pub by: MovedBy,
+}
+
+/// By what a certificate moved on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MovedBy {
+    /// By what is written with it: a device's or an operator's act.
+    Act,
+    /// By time alone; whoever writes next only writes it down.
+    Time,
 }
 
 /// `registered`, `issued` or `active`, or a tombstone.

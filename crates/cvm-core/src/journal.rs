@@ -5,7 +5,7 @@
 //! work (protocol, section 10).
 
 use crate::certificate::{CertificateState, Reason};
-use crate::device::Moved;
+use crate::device::{Moved, MovedBy};
 use crate::id::{AttemptCode, CertificateId, SerialNumber};
 use crate::operator::Actor;
 use crate::time::Timestamp;
@@ -162,7 +162,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// The same event's rows for the certificates that `moved` with it, but for what time alone did.
+    /// The same event's rows for the certificates that `moved` with it. What time alone ended is the
+    /// server's, whoever writes it down; that a life is over is no event.
     #[must_use]
     pub fn of_moves(&self, moved: &[Moved]) -> Vec<Self> {
         let row = |moved: &Moved| {
@@ -178,7 +179,16 @@ impl Event {
             };
             let detail = moved.reason.map_or("", Reason::as_str).to_owned();
             let certificate = Some(moved.id);
-            Some(Self { class: EventClass::Change, kind, certificate, detail, ..self.clone() })
+            let row = Self { class: EventClass::Change, kind, certificate, detail, ..self.clone() };
+            Some(match moved.by {
+                MovedBy::Act => row,
+                MovedBy::Time => Self {
+                    actor: Actor::Server,
+                    attempt: None,
+                    detail: String::from("its grace was over"),
+                    ..row
+                },
+            })
         };
         moved.iter().filter_map(row).collect()
     }

@@ -190,12 +190,13 @@ impl AdminTokenState {
 }
 
 impl AdminToken {
-    /// An id that no other token has, as far as 64 random bits go.
+    /// An id that no other token has, as far as 64 random bits go. It begins with the name, so
+    /// that who reads the journal knows who acted.
     #[must_use]
-    pub fn new_id(entropy: &dyn Entropy) -> String {
+    pub fn new_id(name: &Name, entropy: &dyn Entropy) -> String {
         let mut random = [0_u8; 8];
         entropy.fill(&mut random);
-        hex(&random)
+        format!("{name}-{}", hex(&random))
     }
 
     /// Where it stands at `now`.

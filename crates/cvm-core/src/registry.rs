@@ -59,8 +59,9 @@ impl Platform for EmbeddedPlatform {
         let (record, change) = record_of(order, leaf);
         match self.store.device_commit(change).await {
             Ok(()) => Ok(record),
-            Err(CommitError::Conflict | CommitError::ThingNameTaken) => {
-                Err(CarryOutError::Conflict)
+            Err(CommitError::Conflict) => Err(CarryOutError::Conflict),
+            Err(error @ CommitError::ThingNameTaken) => {
+                Err(CarryOutError::Unavailable(error.to_string()))
             }
             Err(CommitError::KeyOwned) => Err(CarryOutError::KeyOwned),
             Err(error @ CommitError::Unavailable(_)) => {

@@ -4,8 +4,8 @@
 //! that a refused change has written nothing.
 
 use cvm_core::device::{Moved, Version};
-use cvm_core::id::{CertificateId, KeyIdentity, SerialNumber, ThingName};
-use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule, ThingChange};
+use cvm_core::id::{CertificateId, KeyIdentity, SerialNumber};
+use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule};
 
 /// Who has what only one may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) struct Found {
     pub(crate) version: Version,
     /// Whose record has the thing name.
     pub(crate) thing_name: Holder,
-    /// Whose the platform's entry is.
+    /// Whose the platform's entry of that name is.
     pub(crate) thing: Holder,
     /// Whether one of the keys is another's that must not be.
     pub(crate) is_key_taken: bool,
@@ -48,14 +48,6 @@ pub(crate) fn keys_of(change: &Change) -> impl Iterator<Item = &KeyIdentity> {
         KeyRule::NotOthers(key) | KeyRule::Own(key) => Some(key),
         KeyRule::Compromise(_) | KeyRule::ReleaseAll => None,
     })
-}
-
-/// The name of the platform's entry that a change makes.
-pub(crate) fn thing_of(change: &Change) -> Option<&ThingName> {
-    match &change.thing {
-        Some(ThingChange::Put(thing)) => Some(&thing.name),
-        Some(ThingChange::Remove) | None => None,
-    }
 }
 
 /// Why the change may not be written, but for its certificates.

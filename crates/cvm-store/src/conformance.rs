@@ -95,6 +95,7 @@ checks! {
         a_spent_token_is_spent_for_its_device
         a_thing_is_made_once
         a_thing_is_removed_by_its_device_only
+        a_thing_that_was_left_behind_takes_its_name
         a_tombstones_thing_name_is_taken
         another_devices_thing_name_is_taken
         of_concurrent_owners_of_one_key_one_wins

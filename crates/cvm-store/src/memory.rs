@@ -117,7 +117,7 @@ impl State {
         let holder = |serial_found: Option<&SerialNumber>| {
             Holder::of(serial_found.map(SerialNumber::as_str), serial)
         };
-        let thing = conditions::thing_of(change).and_then(|name| self.things.get(name));
+        let thing = self.things.get(&change.device.thing_name);
         let is_anothers =
             |key: &KeyIdentity| self.key_owners.get(key).is_some_and(|owner| !owner.is(serial));
         let found = Found {
@@ -150,7 +150,9 @@ impl State {
             Some(ThingChange::Put(thing)) => {
                 self.things.entry(thing.name.clone()).or_insert(thing);
             }
-            Some(ThingChange::Remove) => self.things.retain(|_, it| it.serial_number != serial),
+            Some(ThingChange::Remove) => {
+                self.things.remove(&device.thing_name);
+            }
             None => {}
         }
         self.spent_tokens.extend(spent_tokens.into_iter().map(|mac| (serial.clone(), mac.0)));

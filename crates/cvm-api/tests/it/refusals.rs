@@ -1,7 +1,7 @@
 //! The contract's table of refusals, row by row.
 
 use cvm_core::certificate::{CertificateState, Reason};
-use cvm_core::device::{Device, Moved};
+use cvm_core::device::{Device, Moved, MovedBy};
 use cvm_core::id::CertificateId;
 use cvm_core::ports::{CertificateChange, Change, Store as _};
 use cvm_core::testing::{test_bad_csr, test_csr};
@@ -127,7 +127,10 @@ async fn confirming_needs_a_certificate_that_may_be_used() {
         ("SN-4", CertificateState::Dropped, Reason::Superseded, "certificate-superseded"),
     ] {
         let id = vended(&world, serial).await;
-        let ended = CertificateChange::Move(Moved { id, state, reason: Some(reason) }, NOW);
+        let ended = CertificateChange::Move(
+            Moved { id, state, reason: Some(reason), by: MovedBy::Act },
+            NOW,
+        );
         // Revoked and superseded are said before inactive.
         change(&world, serial, vec![ended], |device| {
             device.live.clear();

@@ -2,7 +2,7 @@
 
 use super::settle::SUPERSEDED;
 use super::{
-    Binding, Device, LiveCertificate, Moved, ReviewKey, ReviewState, SealedKey, TokenState,
+    Binding, Device, LiveCertificate, Moved, MovedBy, ReviewKey, ReviewState, SealedKey, TokenState,
 };
 use crate::certificate::{CertificateState, Origin};
 use crate::id::{CertificateId, KeyIdentity};
@@ -145,7 +145,8 @@ impl Device {
             } else if live.state == CertificateState::Current {
                 let state = CertificateState::Retiring;
                 (live.state, live.until) = (state, Some(now.plus(profile.grace_after_confirm)));
-                moved.push(Moved { id: live.id, state, reason: None });
+                let (id, by) = (live.id, MovedBy::Act);
+                moved.push(Moved { id, state, reason: None, by });
             }
         }
         self.confirm_token(generation, profile.reissue);

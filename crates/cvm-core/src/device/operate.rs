@@ -2,7 +2,8 @@
 
 use super::settle::SUPERSEDED;
 use super::{
-    Burning, Device, LiveCertificate, Moved, ReviewState, TokenRecord, TokenState, Verdict, Word,
+    Burning, Device, LiveCertificate, Moved, MovedBy, ReviewState, TokenRecord, TokenState,
+    Verdict, Word,
 };
 use crate::certificate::{CertificateRecord, CertificateState, Origin, Reason};
 use crate::id::TokenMac;
@@ -95,7 +96,7 @@ impl Device {
         }
         let revoked = CertificateState::Revoked;
         self.live.retain(|live| live.id != id);
-        moved.push(Moved { id, state: revoked, reason: Some(reason) });
+        moved.push(Moved { id, state: revoked, reason: Some(reason), by: MovedBy::Act });
         moved.extend(self.burn_where(by, |token| token.generation == certificate.token));
         if reason == Reason::KeyCompromise {
             moved.extend(self.lose_key(&certificate.key));

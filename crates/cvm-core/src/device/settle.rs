@@ -1,6 +1,8 @@
 //! What time alone, and other devices' proofs, do to a record.
 
-use super::{Device, KEY_REPLAYS_MAX, LiveCertificate, Moved, Outlived, SealedKey, TokenState};
+use super::{
+    Device, KEY_REPLAYS_MAX, LiveCertificate, Moved, MovedBy, Outlived, SealedKey, TokenState,
+};
 use crate::certificate::{CertificateState, Origin, Reason};
 use crate::id::KeyIdentity;
 use crate::time::Timestamp;
@@ -31,6 +33,9 @@ impl Device {
         self.destroy_due_key(now);
         if let Some(review) = &mut self.review {
             review.settle(now);
+        }
+        for moved in &mut moved {
+            moved.by = MovedBy::Time;
         }
         moved
     }
@@ -94,7 +99,7 @@ impl Device {
         self.live.retain(|live| {
             let goes = is_ended(live);
             if goes {
-                moved.push(Moved { id: live.id, state, reason });
+                moved.push(Moved { id: live.id, state, reason, by: MovedBy::Act });
             }
             !goes
         });
@@ -106,7 +111,7 @@ impl Device {
             for live in &mut self.live {
                 if live.state == CertificateState::Candidate {
                     (live.state, live.until) = (state, None);
-                    moved.push(Moved { id: live.id, state, reason: None });
+                    moved.push(Moved { id: live.id, state, reason: None, by: MovedBy::Act });
                 }
             }
         }

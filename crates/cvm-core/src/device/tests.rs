@@ -175,6 +175,29 @@ fn who_loses_a_key_loses_its_certificate_and_keeps_a_token_for_another_key() {
 }
 
 #[test]
+fn with_a_current_key_that_is_compromised_goes_what_was_renewed_from_it() {
+    let compromised = KeyIdentity([1; 32]);
+    let mut renewing = device();
+    assert_eq!(renewing.take_up(issue(1, 0)), []);
+    assert_eq!(confirm(&mut renewing, 1, 0), []);
+    let mut reissued = renewing.clone();
+
+    assert_eq!(renewing.take_up(renewed(2, 10)), []);
+    let mut expired = renewing.clone();
+    assert_eq!(renewing.lose_key(&compromised).len(), 2);
+    assert_eq!(states(&renewing), []);
+
+    assert_eq!(expired.settle(Timestamp(10_005)).len(), 2);
+    assert_eq!(states(&expired), [(2, CertificateState::Unconfirmed)]);
+    assert_eq!(expired.lose_key(&compromised).len(), 1);
+    assert_eq!((states(&expired), expired.outlived), (vec![], None));
+
+    assert_eq!(reissued.take_up(issue(3, 10)), []);
+    drop(reissued.lose_key(&compromised));
+    assert_eq!(states(&reissued), [(3, CertificateState::Unconfirmed)], "came with a token");
+}
+
+#[test]
 fn the_stored_form_is_read_back_as_it_was() {
     let mut device = device();
     assert!(device.take_up(server_made(1, 0)).is_empty());

@@ -185,7 +185,7 @@ pub enum CommitError {
     /// Another device owns the key.
     #[error("another device owns the key")]
     KeyOwned,
-    /// Another device, or a tombstone, has the thing name.
+    /// Another device, or a tombstone, has the thing name, or the platform's entry of that name.
     #[error("another device has the thing name")]
     ThingNameTaken,
     /// The outcome is not known: read again before saying anything of it.

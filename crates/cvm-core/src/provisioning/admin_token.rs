@@ -62,7 +62,7 @@ impl Provisioning {
         }
         let secret = Token::generate(&*self.ports.entropy);
         let token = AdminToken {
-            id: AdminToken::new_id(&*self.ports.entropy),
+            id: AdminToken::new_id(&new.name, &*self.ports.entropy),
             name: new.name,
             role: new.role,
             mac: self.ports.secrets.admin_token_mac(&secret),

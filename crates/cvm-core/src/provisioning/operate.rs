@@ -37,7 +37,10 @@ pub enum OperatorRefusal {
     #[error("there is no such {0}")]
     NotFound(&'static str),
     /// Another device has the thing name.
-    #[error("another device has this thing name: choose one with --thing-name (thingName)")]
+    #[error(
+        "another device has this thing name, or left a thing of that name behind: choose one with \
+         --thing-name (thingName)"
+    )]
     ThingNameTaken,
     /// The device had this token before, and it was burnt.
     #[error("this device had this token before, and it is burnt for ever: bring another")]

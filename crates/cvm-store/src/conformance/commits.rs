@@ -1,7 +1,7 @@
 //! `Store::device_commit`: all or nothing, upon the version that was read.
 
 use cvm_core::certificate::{CertificateState, Reason};
-use cvm_core::device::Moved;
+use cvm_core::device::{Moved, MovedBy};
 use cvm_core::id::CertificateId;
 use cvm_core::ports::{CertificateChange, Change, CommitError, KeyRule};
 use cvm_core::time::Timestamp;
@@ -156,7 +156,7 @@ pub async fn the_first_use_makes_a_certificate_the_current_one(stores: Stores) {
 
 fn end(n: u64, device: &cvm_core::device::Device, state: CertificateState) -> Change {
     let reason = Some(Reason::Superseded).filter(|_| state != CertificateState::Expired);
-    let ended = Moved { id: CertificateId(digest(n)), state, reason };
+    let ended = Moved { id: CertificateId(digest(n)), state, reason, by: MovedBy::Act };
     let end = CertificateChange::Move(ended, Timestamp(NOW.0 + 9));
     Change { certificates: vec![end], ..change(device) }
 }

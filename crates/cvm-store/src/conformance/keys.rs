@@ -192,6 +192,23 @@ pub async fn a_thing_is_removed_by_its_device_only(stores: Stores) {
     stores.commit(Change { thing: put(&named("C", "T")), ..change(&named("C", "T")) }).await;
 }
 
+/// A name is taken as long as its entry is another device's, also before anything is issued.
+pub async fn a_thing_that_was_left_behind_takes_its_name(stores: Stores) {
+    let first = named("A", "T");
+    stores.commit(Change { thing: put(&first), ..change(&first) }).await;
+    stores.commit(change(&Device { version: 1, ..named("A", "U") })).await;
+    let refused = change(&named("B", "T"));
+    assert!(matches!(stores.refuse(refused).await, CommitError::ThingNameTaken));
+    let removed = Device { version: 2, ..named("A", "U") };
+    stores.commit(Change { thing: Some(ThingChange::Remove), ..change(&removed) }).await;
+    let refused = change(&named("B", "T"));
+    assert!(
+        matches!(stores.refuse(refused).await, CommitError::ThingNameTaken),
+        "T is there still"
+    );
+    stores.commit(change(&named("B", "V"))).await;
+}
+
 /// A token without a slot is remembered, for its device only.
 pub async fn a_spent_token_is_spent_for_its_device(stores: Stores) {
     let mac = TokenMac([7; 32]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cvm_core::certificate::{CertificateRecord, CertificateState, IssuerId, Reason};
-use cvm_core::device::Moved;
+use cvm_core::device::{Moved, MovedBy};
 use cvm_core::ports::{
     CertificateChange, Change, CommitError, NewCrl, Revoked, RevokedEntry, StoredCrl,
 };
@@ -36,7 +36,7 @@ fn crl(number: u64, days: i64, changes: u64) -> NewCrl {
 }
 
 fn ended(row: &CertificateRecord, state: CertificateState, reason: Option<Reason>) -> Moved {
-    Moved { id: row.id, state, reason }
+    Moved { id: row.id, state, reason, by: MovedBy::Act }
 }
 
 impl Stores {

@@ -1,7 +1,7 @@
 //! What the sweeper is given: due devices, and claims to a key that another device has proven.
 
 use cvm_core::certificate::{CertificateState, Reason};
-use cvm_core::device::{Device, Moved, ReviewState, SealedKey};
+use cvm_core::device::{Device, Moved, MovedBy, ReviewState, SealedKey};
 use cvm_core::id::{AttemptCode, CertificateId};
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::ports::{CertificateChange, Change};
@@ -78,6 +78,7 @@ pub async fn a_claim_ends_with_its_certificate(stores: Stores) {
         id: CertificateId(digest(1)),
         state: CertificateState::Revoked,
         reason: Some(Reason::Superseded),
+        by: MovedBy::Act,
     };
     let end = Change {
         certificates: vec![CertificateChange::Move(ended, NOW)],

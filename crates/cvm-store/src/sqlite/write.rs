@@ -69,17 +69,11 @@ fn look(connection: &Connection, change: &Change) -> Result<(Found, bool), rusql
     let mut select = connection.prepare_cached(
         "SELECT (SELECT version FROM device WHERE serial_number = ?1), \
          (SELECT serial_number FROM device WHERE thing_name = ?2), \
-         (SELECT serial_number FROM thing WHERE name = ?3), \
-         EXISTS (SELECT 1 FROM key_owner WHERE key IN (?4, ?5) AND serial_number <> ?1)",
+         (SELECT serial_number FROM thing WHERE name = ?2), \
+         EXISTS (SELECT 1 FROM key_owner WHERE key IN (?3, ?4) AND serial_number <> ?1)",
     )?;
     let mut keys = conditions::keys_of(change).map(|key| key.0);
-    let names = params![
-        serial.as_str(),
-        device.thing_name.as_str(),
-        conditions::thing_of(change).map(|name| name.as_str()),
-        keys.next(),
-        keys.next(),
-    ];
+    let names = params![serial.as_str(), device.thing_name.as_str(), keys.next(), keys.next(),];
     let holder = |row: &Row<'_>, column: usize| {
         Ok::<_, rusqlite::Error>(Holder::of(row.get_ref(column)?.as_str_or_null()?, serial))
     };

@@ -162,10 +162,8 @@ fn acts_of_device(scene: &Scene, view: &View, ghost: &Ghost, device: usize, acts
 fn acts_of_operator(scene: &Scene, ghost: &Ghost, device: usize, seen: &Seen, acts: &mut Vec<Act>) {
     let mine = &ghost.devices[device];
     if !mine.is_deleted {
-        if seen.device.tokens.len() < 2 {
-            acts.push(Act::NewToken(device, Fate::Keep));
-            acts.push(Act::NewToken(device, Fate::Revoke));
-        }
+        // The second token, or the same again.
+        acts.extend([Fate::Keep, Fate::Revoke].map(|fate| Act::NewToken(device, fate)));
         let toggle = if mine.is_disabled { Act::Enable(device) } else { Act::Disable(device) };
         acts.extend([toggle, Act::Delete(device)]);
     }
@@ -185,7 +183,7 @@ fn acts_of_operator(scene: &Scene, ghost: &Ghost, device: usize, seen: &Seen, ac
     }
 }
 
-/// The letter of a road.
+/// A road as a number.
 pub(crate) fn origin_number(origin: Origin) -> u8 {
     match origin {
         Origin::Renewal => 0,

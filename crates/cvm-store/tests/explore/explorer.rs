@@ -5,7 +5,7 @@
 //! it reaches is looked at after all that one act after the other reaches in as many. So a state is
 //! called interleaved only where no order of whole acts leads to it as fast.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -44,14 +44,24 @@ pub(crate) struct Broken {
 /// From which state by which step, and what was answered.
 type Reached = (usize, Step, String);
 
+/// An act that was played, and what it came to.
+struct Played {
+    act: Act,
+    accesses: usize,
+    has_written: bool,
+}
+
 struct Explorer {
     machine: Arc<Machine>,
-    seen: HashMap<Key, usize>,
+    seen: HashSet<Key>,
     /// How each state was reached first.
     reached: Vec<Option<Reached>>,
+    /// The states that are looked at next.
     next: Vec<(usize, World)>,
+    /// What is reached now is judged, and not gone on from.
+    is_last: bool,
     /// What interleavings reached, to be looked at one act later.
-    later: Vec<(Key, World, Reached)>,
+    later: BTreeMap<Key, (World, Reached)>,
     explored: Explored,
 }
 
@@ -61,10 +71,11 @@ pub(crate) fn explore(scene: Scene, sabotage: Option<Sabotage>) -> Explored {
     let machine = Machine::new(Arc::new(scene), sabotage);
     let mut explorer = Explorer {
         machine,
-        seen: HashMap::new(),
+        seen: HashSet::new(),
         reached: Vec::new(),
         next: Vec::new(),
-        later: Vec::new(),
+        is_last: false,
+        later: BTreeMap::new(),
         explored: Explored::default(),
     };
     explorer.explore();
@@ -80,22 +91,30 @@ impl Explorer {
         for level in 0..scene.depth.acts {
             let worlds = std::mem::take(&mut self.next);
             let interleaved = std::mem::take(&mut self.later);
+            self.is_last = level + 1 == scene.depth.acts;
             if worlds.is_empty() && interleaved.is_empty() {
                 self.explored.closed_at = Some(level);
                 return;
             }
+            let mut played = Vec::new();
             for (number, world) in worlds {
-                self.expand(number, &world, level);
-                if self.explored.broken.is_some() {
-                    return;
+                let acts = self.expand(number, &world, level);
+                if level < scene.depth.windows {
+                    played.push((number, world, acts));
                 }
             }
-            for (key, world, reached) in interleaved {
-                if !self.seen.contains_key(&key) {
+            for (key, (world, reached)) in interleaved {
+                if !self.seen.contains(&key) {
                     self.explored.interleaved += 1;
                     let view = View::of(&scene, &world);
                     self.visit(key, world, &view, Some(reached));
                 }
+            }
+            for (number, world, acts) in played {
+                self.windows(number, &world, &acts);
+            }
+            if self.explored.broken.is_some() {
+                return;
             }
         }
     }
@@ -111,8 +130,8 @@ impl Explorer {
         }
     }
 
-    /// Every step from one state.
-    fn expand(&mut self, number: usize, world: &World, level: usize) {
+    /// Every step from one state, but for those in which another act comes in between.
+    fn expand(&mut self, number: usize, world: &World, level: usize) -> Vec<Played> {
         let scene = self.machine.scene.clone();
         let acts = act::acts(&scene, &View::of(&scene, world), &world.ghost);
         let mut played = Vec::new();
@@ -129,40 +148,32 @@ impl Explorer {
             for trouble in troubles {
                 self.step(number, world, Step { trouble: Some(trouble), ..Step::plain(act) });
             }
-            played.push((act, run.accesses, run.has_written));
-            if self.explored.broken.is_some() {
-                return;
-            }
+            played.push(Played { act, accesses: run.accesses, has_written: run.has_written });
         }
-        if level < scene.depth.windows {
-            self.windows(number, world, &played);
-        }
+        played
     }
 
     /// Each act with each other that changes something in each of its windows.
-    fn windows(&mut self, number: usize, world: &World, played: &[(Act, usize, bool)]) {
-        for (intruder, ..) in played.iter().filter(|(_, _, has_written)| *has_written) {
-            for (act, accesses, _) in played {
+    fn windows(&mut self, number: usize, world: &World, played: &[Played]) {
+        for intruder in played.iter().filter(|it| it.has_written) {
+            for Played { act, accesses, .. } in played {
                 // Before the first access it is only the one after the other.
                 for access in 1..*accesses {
-                    let intruder = Some((access, *intruder));
+                    let intruder = Some((access, intruder.act));
                     self.step(number, world, Step { intruder, ..Step::plain(*act) });
-                    if self.explored.broken.is_some() {
-                        return;
-                    }
                 }
             }
         }
     }
 
-    /// Plays a step, and takes note of the state that it leads to.
+    /// Plays a step, and takes note of the state that it leads to, until something broke.
     fn step(&mut self, from: usize, world: &World, step: Step) -> Run {
+        if self.explored.broken.is_some() {
+            return Run::none(world);
+        }
         let mut run = self.machine.run(world.clone(), &step);
         self.explored.transitions += 1;
         let violations = std::mem::take(&mut run.violations);
-        if self.explored.broken.is_some() {
-            return run;
-        }
         let kind = run.answer.trim_end_matches(|it: char| it.is_ascii_digit());
         if !self.explored.answers.contains(kind) {
             self.explored.answers.insert(kind.to_owned());
@@ -173,14 +184,14 @@ impl Explorer {
         } else if run.has_moved() {
             let view = View::of(&self.machine.scene, &run.world);
             let key = key_of(&self.machine.scene, &view, &run.world.ghost);
-            if self.seen.contains_key(&key) {
+            if self.seen.contains(&key) {
                 return run;
             }
             let world = run.world.clone();
             if step.intruder.is_none() {
                 self.visit(key, world, &view, Some(reached));
             } else {
-                self.later.push((key, world, reached));
+                self.later.entry(key).or_insert((world, reached));
             }
         }
         run
@@ -189,13 +200,15 @@ impl Explorer {
     /// Takes note of a new state, and judges it.
     fn visit(&mut self, key: Key, world: World, view: &View, reached: Option<Reached>) {
         let number = self.reached.len();
-        self.seen.insert(key, number);
+        self.seen.insert(key);
         let violations = invariants::state(&self.machine, &world, view);
         if !violations.is_empty() {
             self.broke(violations, reached.as_ref());
         }
         self.reached.push(reached);
-        self.next.push((number, world));
+        if !self.is_last {
+            self.next.push((number, world));
+        }
     }
 
     fn broke(&mut self, violations: Vec<Violation>, last: Option<&Reached>) {

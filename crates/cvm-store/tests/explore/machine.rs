@@ -57,6 +57,20 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Nothing was played.
+    pub(crate) fn none(world: &World) -> Self {
+        Self {
+            world: world.clone(),
+            answer: String::new(),
+            has_taught: false,
+            accesses: 0,
+            commits: 0,
+            has_written: false,
+            violations: Vec::new(),
+            has_waited: false,
+        }
+    }
+
     /// Whether it may have led to another state.
     pub(crate) fn has_moved(&self) -> bool {
         self.has_written || self.has_taught || self.has_waited

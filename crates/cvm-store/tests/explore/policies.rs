@@ -49,12 +49,12 @@ fn same_key() {
 
 #[test]
 fn same_key_at_work_with_a_second_token() {
-    let scene = Scene::of("same-key at work", Reissue::SameKey, 1_000, depth(6, 3, 3)).after(&[
+    let scene = Scene::of("same-key at work", Reissue::SameKey, 1_000, depth(5, 3, 3)).after(&[
         Act::Vend { device: 0, generation: 1, key: 0 },
         Act::Confirm(Cert { device: 0, number: 0 }),
         Act::NewToken(0, Fate::Keep),
     ]);
-    holds(scene, 10_000, &seen(&["already-issued", "token-pending"]));
+    holds(scene, 5_000, &seen(&["already-issued", "token-pending"]));
 }
 
 #[test]

@@ -168,6 +168,11 @@ fn end_current(change: &mut Change) {
             row.state = unconfirmed;
         }
     }
-    let moved = Moved { id, state: CertificateState::Superseded, reason: None };
+    let moved = Moved {
+        id,
+        state: CertificateState::Superseded,
+        reason: None,
+        by: cvm_core::device::MovedBy::Act,
+    };
     change.certificates.push(CertificateChange::Move(moved, START));
 }

@@ -94,7 +94,8 @@ impl Stage {
 
     /// The act that began last is over.
     pub(crate) fn leave(&self) {
-        self.with(|play| drop(play.acting.pop()));
+        let over = self.with(|play| play.acting.pop());
+        assert!(over.is_some(), "nobody acted");
     }
 
     fn store(&self) -> Arc<MemoryStore> {

@@ -223,7 +223,7 @@ fn write_store(layout: &Layout, secrets: &dyn Secrets, token: &Token, now: Times
     let policy =
         DEFAULT_POLICY.parse().map_err(|error: cvm_core::id::IdError| failed(error.to_string()))?;
     let admin = AdminToken {
-        id: AdminToken::new_id(&SystemEntropy),
+        id: AdminToken::new_id(&name, &SystemEntropy),
         name,
         role: Role::Owner,
         mac: secrets.admin_token_mac(token),

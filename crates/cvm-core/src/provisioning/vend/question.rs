@@ -16,6 +16,16 @@ impl Provisioning {
         trace: &mut Trace<'_>,
         after: &mut FollowUp,
     ) -> Result<Outcome, Refusal> {
+        // Nobody is asked about a key that could not be certified whatever they say.
+        if let Some(key) = vending.key_identity() {
+            let owner = self.ports.store.key_owner(&key).await;
+            let owner = owner.map_err(|error| Refusal::unavailable(&error))?;
+            let is_anothers = owner.is_some_and(|owner| !owner.is(&vending.serial));
+            if is_anothers || self.ports.issuer.owns_key(&key) {
+                trace.refused(StepName::Record, "the key is another's or compromised");
+                return Err(Refusal::KeyNotAcceptable);
+            }
+        }
         let evidence = settled.another_key(vending);
         let id = trace.caller.attempt;
         settled.device.review = Some(Review {

@@ -81,18 +81,16 @@ fn living(
     number: usize,
     key: usize,
 ) -> Option<Violation> {
-    let state = View::of(scene, world).judged(scene, device).states[number];
-    let asked = world.ghost.devices[device].certs[number].key;
-    let what = match state {
-        // That it is missing is I3's.
-        None => return None,
-        Some(state) if !state.is_live() => format!("a {state} certificate is answered"),
-        // Where confirmation burns no token, it is live, and that is enough.
-        Some(CertificateState::Retiring) if scene.profile.reissue.confirmation_burns() => {
-            String::from("a retiring certificate is answered")
-        }
-        Some(_) if asked != key => String::from("a certificate of another key is answered"),
-        Some(_) => return None,
+    // That it is missing is I3's.
+    let state = View::of(scene, world).judged(scene, device).states[number]?;
+    // Where confirmation burns no token, a retiring one is live, and that is enough.
+    let is_over = state == CertificateState::Retiring && scene.profile.reissue.confirmation_burns();
+    let what = if is_over || !state.is_live() {
+        format!("a {state} certificate is answered")
+    } else if world.ghost.devices[device].certs[number].key != key {
+        String::from("a certificate of another key is answered")
+    } else {
+        return None;
     };
     Some(Violation::new(Invariant::I9, what))
 }

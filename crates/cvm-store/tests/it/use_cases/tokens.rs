@@ -168,3 +168,37 @@ async fn a_burnt_token_that_loses_its_slot_meanwhile_stays_burnt() {
     let device = world.ports.store.device_find(&"SN-1".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(device.newest_token().unwrap().generation, 5, "the other operator's");
 }
+
+#[tokio::test]
+async fn nobody_is_asked_about_a_key_that_could_not_be_certified_anyway() {
+    let profile = Profile { reissue: Reissue::Approval, ..Profile::default() };
+    let world = World::with(profile, "1000000/1s").await;
+    world.register("SN-1").await;
+    world.register("SN-2").await;
+    let others = world.issued("SN-2", "another device's").await;
+    world.confirm(others).await.unwrap();
+    world.issued("SN-1", "K").await;
+    for key in ["another device's", "the server's"] {
+        let refused = world.vend("SN-1", Ask::Csr(test_csr(key))).await.unwrap_err();
+        assert_eq!(refused, Refusal::KeyNotAcceptable, "{key}");
+    }
+    let device = world.ports.store.device_find(&"SN-1".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(device.review, None);
+}
+
+#[tokio::test]
+async fn what_time_ended_is_the_servers_whoever_writes_it_down() {
+    let world = World::new().await;
+    world.register("SN-1").await;
+    let first = world.issued("SN-1", "K").await;
+    world.confirm(first).await.unwrap();
+    let second = world.renew(first, "K2").await.unwrap();
+    world.confirm(second).await.unwrap();
+    world.clock.set(NOW.plus(Span(301)));
+    let serial = "SN-1".parse().unwrap();
+    world.provisioning.device_disable(&serial, "operator-1").await.unwrap();
+    let page = PageRequest { after: None, limit: 1_000 };
+    let rows = world.ports.journal.journal_page(&page).await.unwrap().items;
+    let row = rows.iter().find(|row| row.kind == "certificate-superseded").unwrap();
+    assert_eq!((row.actor.as_str(), row.certificate), ("server", Some(first)));
+}
