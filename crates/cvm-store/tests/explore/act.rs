@@ -7,7 +7,7 @@ use cvm_core::device::{Fate, Verdict};
 use cvm_core::profile::Reissue;
 
 use super::ghost::Ghost;
-use super::scene::{KEYS, Scene};
+use super::scene::{Hands, KEYS, Scene};
 use super::view::{Seen, View};
 
 /// The certificate of a device that was issued as the `number`-th, from 0.
@@ -121,7 +121,9 @@ pub(crate) fn acts(scene: &Scene, view: &View, ghost: &Ghost) -> Vec<Act> {
         if !ghost.devices[device].is_deleted {
             acts_of_device(scene, view, ghost, device, &mut acts);
         }
-        acts_of_operator(scene, ghost, device, seen, &mut acts);
+        if scene.hands == Hands::All {
+            acts_of_operator(scene, ghost, device, seen, &mut acts);
+        }
     }
     acts.push(Act::Sweep);
     if let Some(steps) = view.steps_to_next_moment(scene, ghost) {

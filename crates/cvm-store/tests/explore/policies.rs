@@ -89,3 +89,9 @@ fn always() {
     let scene = Scene::of("always", Reissue::Always, 1_000, depth(6, 3, 3));
     holds(scene, 5_000, &seen(&["token-pending"]));
 }
+
+#[test]
+fn closed() {
+    let scene = Scene::of("no operator", Reissue::SameKey, 1_000, depth(12, 0, 0));
+    holds(scene.without_operator(), 100, &[]);
+}

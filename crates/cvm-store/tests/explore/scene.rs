@@ -31,6 +31,15 @@ pub(crate) struct Depth {
     pub(crate) windows: usize,
 }
 
+/// Whose acts are explored, beside the sweeper's and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hands {
+    /// Devices' and operators'.
+    All,
+    /// Devices'.
+    Devices,
+}
+
 /// The rules, the devices and the bounds.
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
@@ -41,6 +50,8 @@ pub(crate) struct Scene {
     pub(crate) keys: [KeyIdentity; 2],
     /// The reasons for which certificates are revoked.
     pub(crate) reasons: Vec<Reason>,
+    /// Whose acts are explored.
+    pub(crate) hands: Hands,
     /// What has happened before the first act that is counted.
     pub(crate) beginning: Vec<Act>,
     pub(crate) depth: Depth,
@@ -67,6 +78,7 @@ impl Scene {
             serials: vec!["SN-1".parse().unwrap()],
             keys: KEYS.map(|name| test_key(name).identity),
             reasons: vec![Reason::Unspecified, Reason::KeyCompromise],
+            hands: Hands::All,
             beginning: Vec::new(),
             depth,
         }
@@ -76,6 +88,11 @@ impl Scene {
     pub(crate) fn with_a_second_device(mut self) -> Self {
         self.serials.push("SN-2".parse().unwrap());
         self
+    }
+
+    /// The same where no operator says anything.
+    pub(crate) fn without_operator(self) -> Self {
+        Self { hands: Hands::Devices, ..self }
     }
 
     /// The same after these acts.
