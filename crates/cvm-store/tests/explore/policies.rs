@@ -92,6 +92,6 @@ fn always() {
 
 #[test]
 fn closed() {
-    let scene = Scene::of("no operator", Reissue::SameKey, 1_000, depth(12, 0, 0));
+    let scene = Scene::of("no operator", Reissue::SameKey, 1_000, depth(40, 0, 0));
     holds(scene.without_operator(), 100, &[]);
 }

@@ -91,7 +91,11 @@ impl Scene {
     }
 
     /// The same where no operator says anything.
-    pub(crate) fn without_operator(self) -> Self {
+    pub(crate) fn without_operator(mut self) -> Self {
+        let step = Span(self.unit - 1);
+        self.profile.overlap = step;
+        self.profile.token_life = step;
+        self.profile.renew_after_expiry = Span(0);
         Self { hands: Hands::Devices, ..self }
     }
 
