@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cvm_core::time::{Span, Timestamp};
 use parking_lot::Mutex;
 use rustls::pki_types::UnixTime;
@@ -35,22 +35,53 @@ enum Shows {
     Still(Timestamp),
 }
 
+/// How often the wrapper is asked where its library is.
+const ASKED_MAX: u32 = 5;
+
+/// Where the library is that shows programs another time. The wrapper knows, and does not preload it
+/// under a file.
+///
+/// Wrapper and library leave shared memory behind that is named by their pid, and fail where an
+/// earlier process with that pid has: so what the dead left is removed, and the wrapper asked again.
+fn library() -> Result<OsString> {
+    remove_what_the_dead_left();
+    let mut said = String::new();
+    for _ in 0..ASKED_MAX {
+        let output = Command::new("faketime")
+            .args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"])
+            .output()
+            .context("faketime is missing: run `cargo xtask test`, which installs it")?;
+        let library = String::from_utf8(output.stdout)?.trim().to_owned();
+        if library.contains("libfaketime") {
+            return Ok(library.into());
+        }
+        said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    }
+    bail!("faketime names no library: {said}")
+}
+
+fn remove_what_the_dead_left() {
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid =
+            name.strip_prefix("faketime_shm_").or_else(|| name.strip_prefix("sem.faketime_sem_"));
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another test may have been faster.
+            let _gone = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl FakeClock {
     /// A clock that is right, kept in `directory`.
     ///
     /// # Errors
     /// Where Debian's `faketime` is not installed.
     pub fn new(directory: &Path) -> Result<Self> {
-        // The wrapper knows where its library is, and does not preload it under a file.
-        let output = Command::new("faketime")
-            .args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"])
-            .output()
-            .context("faketime is missing: run `cargo xtask test`, which installs it")?;
-        let library = String::from_utf8(output.stdout)?.trim().to_owned();
-        ensure!(library.contains("libfaketime"), "faketime names no library: {library}");
+        let library = library()?;
         let clock = Self {
             file: directory.join("faketime"),
-            library: library.into(),
+            library,
             shows: Arc::new(Mutex::new(Shows::Ahead(Span(0)))),
         };
         clock.set(real())?;
