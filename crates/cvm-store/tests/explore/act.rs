@@ -174,7 +174,8 @@ fn acts_of_operator(scene: &Scene, ghost: &Ghost, device: usize, seen: &Seen, ac
         if seen.device.live_by_id(&cert.id).is_none() && !seen.is_outlived(&cert.id) {
             let row = seen.rows[number].as_ref();
             let reason = row.and_then(|row| row.reason);
-            let class = (cert.key, cert.generation, row.map(|row| row.state), reason);
+            let is_revoked = row.is_some_and(|row| row.state == CertificateState::Revoked);
+            let class = (cert.key, cert.generation, is_revoked, reason);
             if ended.contains(&class) {
                 continue;
             }

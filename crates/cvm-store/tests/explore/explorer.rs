@@ -91,7 +91,7 @@ impl Explorer {
         for level in 0..scene.depth.acts {
             let worlds = std::mem::take(&mut self.next);
             let interleaved = std::mem::take(&mut self.later);
-            self.is_last = level + 1 == scene.depth.acts; drop(writeln!(std::io::stderr(), "{} {level} {} {}", scene.name, worlds.len(), self.reached.len()));
+            self.is_last = level + 1 == scene.depth.acts;
             if worlds.is_empty() && interleaved.is_empty() {
                 self.explored.closed_at = Some(level);
                 return;

@@ -13,7 +13,7 @@ use cvm_core::time::Timestamp;
 
 use super::act::origin_number;
 use super::ghost::{Burnt, Ghost, GhostDevice};
-use super::scene::Scene;
+use super::scene::{Hands, Scene};
 use super::view::{Seen, TEN_MINUTES, View};
 
 /// Stands for a certificate that is none of the live ones.
@@ -166,9 +166,10 @@ impl Writer<'_> {
         self.out.push(NONE);
     }
 
-    /// What ended, each kind once: how often does not matter.
+    /// What ended, each kind once: how often does not matter. Nothing but an operator's revoking
+    /// looks at it again, and to that superseded, dropped and expired are the same.
     fn ended(&mut self, seen: &Seen, ghost: &GhostDevice) {
-        let mut kinds: Vec<[u8; 7]> = Vec::new();
+        let mut kinds: Vec<[u8; 6]> = Vec::new();
         let is_parent = |number| {
             let is_live = |id| seen.device.live_by_id(id).is_some();
             ghost.certs.iter().any(|cert| cert.parent == Some(number) && is_live(&cert.id))
@@ -178,23 +179,19 @@ impl Writer<'_> {
                 continue;
             }
             let row = seen.rows[number].as_ref();
-            let state = row.map(|row| row.state);
-            let is_live = state.is_some_and(CertificateState::is_live);
-            let is_compromised = row.is_some_and(|row| row.reason == Some(Reason::KeyCompromise));
-            let retiring = ghost.retiring.filter(|(it, end)| *it == number && *end >= self.now);
+            let state = row.map_or(CertificateState::Superseded, |row| row.state);
+            let links = [seen.is_outlived(&cert.id), is_parent(number), state.is_live()];
+            if self.scene.hands == Hands::Devices && links == [false; 3] {
+                continue;
+            }
+            let reason = row.and_then(|row| row.reason);
             let kind = [
-                state.map_or(NONE, ended_number),
                 self.keys[cert.key],
                 cert.generation as u8,
-                if is_live { self.left(cert.not_after) } else { 0 },
-                u8::from(is_compromised),
-                retiring.map_or(0, |(_, until)| self.left(until)),
-                bits(&[
-                    is_live && cert.is_ended,
-                    ghost.working == Some(number),
-                    seen.is_outlived(&cert.id),
-                    is_parent(number),
-                ]),
+                u8::from(state == CertificateState::Revoked),
+                u8::from(reason == Some(Reason::KeyCompromise)),
+                if state.is_live() { self.left(cert.not_after) } else { 0 },
+                bits(&links),
             ];
             if !kinds.contains(&kind) {
                 kinds.push(kind);
@@ -218,14 +215,6 @@ impl Writer<'_> {
     fn left(&self, deadline: Timestamp) -> u8 {
         let steps = self.scene.steps_until_after(deadline, self.now);
         u8::try_from(steps).expect("no deadline is so far ahead")
-    }
-}
-
-/// Superseded and dropped are the same to every rule.
-fn ended_number(state: CertificateState) -> u8 {
-    match state {
-        CertificateState::Dropped => CertificateState::Superseded as u8,
-        state => state as u8,
     }
 }
 

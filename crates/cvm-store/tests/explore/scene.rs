@@ -90,7 +90,8 @@ impl Scene {
         self
     }
 
-    /// The same where no operator says anything.
+    /// The same where no operator says anything, with times so short that all states there are can
+    /// be reached.
     pub(crate) fn without_operator(mut self) -> Self {
         let step = Span(self.unit - 1);
         self.profile.overlap = step;
