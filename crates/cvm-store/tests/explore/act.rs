@@ -7,6 +7,7 @@ use cvm_core::device::{Fate, Verdict};
 use cvm_core::profile::Reissue;
 
 use super::ghost::Ghost;
+use super::key::ended_kind;
 use super::scene::{Hands, KEYS, Scene};
 use super::view::{Seen, View};
 
@@ -172,14 +173,11 @@ fn acts_of_operator(scene: &Scene, ghost: &Ghost, device: usize, seen: &Seen, ac
     let mut ended = Vec::new();
     for (number, cert) in mine.certs.iter().enumerate() {
         if seen.device.live_by_id(&cert.id).is_none() && !seen.is_outlived(&cert.id) {
-            let row = seen.rows[number].as_ref();
-            let reason = row.and_then(|row| row.reason);
-            let is_revoked = row.is_some_and(|row| row.state == CertificateState::Revoked);
-            let class = (cert.key, cert.generation, is_revoked, reason);
-            if ended.contains(&class) {
+            let kind = ended_kind(scene, seen, mine, number);
+            if ended.contains(&kind) {
                 continue;
             }
-            ended.push(class);
+            ended.push(kind);
         }
         let cert = Cert { device, number };
         acts.extend(scene.reasons.iter().map(|reason| Act::Revoke(cert, *reason)));

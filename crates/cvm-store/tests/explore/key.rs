@@ -12,7 +12,7 @@ use cvm_core::profile::Reissue;
 use cvm_core::time::Timestamp;
 
 use super::act::origin_number;
-use super::ghost::{Burnt, Ghost, GhostDevice};
+use super::ghost::{Burnt, Ghost, GhostCert, GhostDevice};
 use super::scene::{Hands, Scene};
 use super::view::{Seen, TEN_MINUTES, View};
 
@@ -127,9 +127,16 @@ impl Writer<'_> {
         let number = ghost.certs.iter().position(|it| it.id == live.id).unwrap();
         let cert = &ghost.certs[number];
         let row = seen.rows[number].as_ref();
-        let parent = cert.parent.map_or(NONE, |it| place_of(&ghost.certs[it].id, &seen.device));
+        let parent = cert
+            .parent
+            .filter(|_| !cert.is_proven)
+            .map_or(NONE, |it| place_of(&ghost.certs[it].id, &seen.device));
         let retiring = ghost.retiring.filter(|(it, _)| *it == number);
+        // Who has not been looked at since it expired may still renew.
+        let is_current = live.state == CertificateState::Current;
+        let renewable = live.not_after.plus(self.scene.profile.renew_after_expiry);
         self.out.extend([
+            if is_current { self.left(renewable) } else { 0 },
             live.state as u8,
             row.map_or(NONE, |row| row.state as u8),
             self.key(&live.key),
@@ -166,38 +173,27 @@ impl Writer<'_> {
         self.out.push(NONE);
     }
 
-    /// What ended, each kind once: how often does not matter. Nothing but an operator's revoking
-    /// looks at it again, and to that superseded, dropped and expired are the same.
+    /// What ended, each kind once.
     fn ended(&mut self, seen: &Seen, ghost: &GhostDevice) {
-        let mut kinds: Vec<[u8; 6]> = Vec::new();
-        let is_parent = |number| {
-            let is_live = |id| seen.device.live_by_id(id).is_some();
-            ghost.certs.iter().any(|cert| cert.parent == Some(number) && is_live(&cert.id))
-        };
+        let mut kinds = Vec::new();
         for (number, cert) in ghost.certs.iter().enumerate() {
             if seen.device.live_by_id(&cert.id).is_some() {
                 continue;
             }
-            let row = seen.rows[number].as_ref();
-            let state = row.map_or(CertificateState::Superseded, |row| row.state);
-            let links = [seen.is_outlived(&cert.id), is_parent(number), state.is_live()];
-            if self.scene.hands == Hands::Devices && links == [false; 3] {
-                continue;
-            }
-            let reason = row.and_then(|row| row.reason);
-            let kind = [
-                self.keys[cert.key],
-                cert.generation as u8,
-                u8::from(state == CertificateState::Revoked),
-                u8::from(reason == Some(Reason::KeyCompromise)),
-                if state.is_live() { self.left(cert.not_after) } else { 0 },
-                bits(&links),
-            ];
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
+            let EndedKind { generation, how, is_parent, .. } =
+                ended_kind(self.scene, seen, ghost, number);
+            let is_live = seen.rows[number].as_ref().is_some_and(|row| row.state.is_live());
+            let links = [seen.is_outlived(&cert.id), is_parent, is_live];
+            if self.scene.hands == Hands::All || links != [false; 3] {
+                let left = if is_live { self.left(cert.not_after) } else { 0 };
+                kinds.push([self.keys[cert.key], generation as u8, how, left, bits(&links)]);
             }
         }
         kinds.sort_unstable();
+        // A review is closed by each revoking that changes something: there it counts how many.
+        if self.scene.profile.reissue != Reissue::Approval {
+            kinds.dedup();
+        }
         self.out.extend(kinds.into_flattened());
     }
 
@@ -216,6 +212,42 @@ impl Writer<'_> {
         let steps = self.scene.steps_until_after(deadline, self.now);
         u8::try_from(steps).expect("no deadline is so far ahead")
     }
+}
+
+/// What an ended certificate still means.
+///
+/// Nothing but an operator's revoking looks at it again, and that burns its token and takes its key,
+/// whatever it ended as; but where it changes nothing, it closes no review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EndedKind {
+    key: usize,
+    generation: u32,
+    /// Under `approval`: whether it was revoked, and for what.
+    how: u8,
+    /// Whether what was renewed from it lives, and is not proven.
+    is_parent: bool,
+}
+
+/// What the ended certificate with this number still means.
+pub(crate) fn ended_kind(
+    scene: &Scene,
+    seen: &Seen,
+    ghost: &GhostDevice,
+    number: usize,
+) -> EndedKind {
+    let how = match &seen.rows[number] {
+        Some(row) if scene.profile.reissue == Reissue::Approval => bits(&[
+            row.state == CertificateState::Revoked,
+            row.reason == Some(Reason::KeyCompromise),
+        ]),
+        Some(_) | None => 0,
+    };
+    let is_parent = ghost.certs.iter().any(|cert| {
+        let is_live = seen.device.live_by_id(&cert.id).is_some();
+        cert.parent == Some(number) && is_live && !cert.is_proven
+    });
+    let GhostCert { key, generation, .. } = ghost.certs[number];
+    EndedKind { key, generation, how, is_parent }
 }
 
 fn place_of(id: &CertificateId, device: &Device) -> u8 {

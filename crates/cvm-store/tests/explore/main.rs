@@ -14,6 +14,7 @@
 )]
 
 mod act;
+mod alike;
 mod explorer;
 mod ghost;
 mod invariants;

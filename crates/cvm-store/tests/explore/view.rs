@@ -92,7 +92,9 @@ impl View {
     pub(crate) fn steps_to_next_moment(&self, scene: &Scene, ghost: &Ghost) -> Option<i64> {
         let mut ends = Vec::new();
         for (seen, mine) in self.devices.iter().zip(&ghost.devices) {
-            ends.extend(mine.retiring.map(|(_, end)| end));
+            let is_live = |number: usize| seen.device.live_by_id(&mine.certs[number].id).is_some();
+            let retiring = mine.retiring.filter(|(number, _)| is_live(*number));
+            ends.extend(retiring.map(|(_, end)| end));
             if scene.profile.reissue == Reissue::Never {
                 let first = mine.tokens.iter().filter_map(|token| token.first_issue);
                 ends.extend(first.map(|first| first.plus(TEN_MINUTES)));
