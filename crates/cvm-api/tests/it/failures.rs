@@ -79,6 +79,12 @@ impl Write for Log {
 
 impl Log {
     fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
+        // Where no subscriber is there for a moment, tracing remembers that nobody wants a line; with
+        // one that is always there, tests that log at the same time take nothing from each other.
+        static ALWAYS: std::sync::Once = std::sync::Once::new();
+        ALWAYS.call_once(|| {
+            drop(tracing::subscriber::set_global_default(tracing_subscriber::registry()));
+        });
         let log = self.clone();
         tracing_subscriber::fmt()
             .json()
