@@ -150,79 +150,29 @@ pub(crate) enum Takes {
 impl Endpoint {
     /// As an attempt names what was asked for.
     pub(crate) fn act(self) -> Act {
-        match self {
-            Self::CertificateConfirm => Act::Confirm,
-            Self::CertificateRenew => Act::Renew,
-            Self::CertificateVend => Act::Vend,
-            Self::AdminTokenCreate
-            | Self::AdminTokenList
-            | Self::AdminTokenRevoke
-            | Self::AttemptList
-            | Self::CaShow
-            | Self::CertificateList
-            | Self::CertificateRevoke
-            | Self::CertificateShow
-            | Self::ClockAccept
-            | Self::ClockShow
-            | Self::CrlShow
-            | Self::DeviceDelete
-            | Self::DeviceDisable
-            | Self::DeviceEnable
-            | Self::DeviceList
-            | Self::DeviceNewToken
-            | Self::DeviceRegister
-            | Self::DeviceShow
-            | Self::HealthShow
-            | Self::JournalList
-            | Self::OpenApiShow
-            | Self::PolicyList
-            | Self::PolicyPut
-            | Self::PolicyShow
-            | Self::ProblemShow
-            | Self::ReadinessShow
-            | Self::ReviewApprove
-            | Self::ReviewDeny
-            | Self::ReviewList
-            | Self::ReviewShow
-            | Self::TrustBundleShow => Act::Other,
-        }
+        const ACTS: [(Endpoint, Act); 3] = [
+            (Endpoint::CertificateConfirm, Act::Confirm),
+            (Endpoint::CertificateRenew, Act::Renew),
+            (Endpoint::CertificateVend, Act::Vend),
+        ];
+        ACTS.iter().find(|(endpoint, _)| *endpoint == self).map_or(Act::Other, |(_, act)| *act)
     }
 
     pub(crate) fn takes(self) -> Takes {
-        match self {
+        let takes_json = matches!(
+            self,
             Self::AdminTokenCreate
-            | Self::CertificateRenew
-            | Self::CertificateVend
-            | Self::DeviceRegister
-            | Self::PolicyPut => Takes::Json,
-            Self::CertificateRevoke | Self::DeviceNewToken => Takes::JsonOrNothing,
-            Self::AdminTokenList
-            | Self::AdminTokenRevoke
-            | Self::AttemptList
-            | Self::CaShow
-            | Self::CertificateConfirm
-            | Self::CertificateList
-            | Self::CertificateShow
-            | Self::ClockAccept
-            | Self::ClockShow
-            | Self::CrlShow
-            | Self::DeviceDelete
-            | Self::DeviceDisable
-            | Self::DeviceEnable
-            | Self::DeviceList
-            | Self::DeviceShow
-            | Self::HealthShow
-            | Self::JournalList
-            | Self::OpenApiShow
-            | Self::PolicyList
-            | Self::PolicyShow
-            | Self::ProblemShow
-            | Self::ReadinessShow
-            | Self::ReviewApprove
-            | Self::ReviewDeny
-            | Self::ReviewList
-            | Self::ReviewShow
-            | Self::TrustBundleShow => Takes::Nothing,
+                | Self::CertificateRenew
+                | Self::CertificateVend
+                | Self::DeviceRegister
+                | Self::PolicyPut
+        );
+        if takes_json {
+            Takes::Json
+        } else if matches!(self, Self::CertificateRevoke | Self::DeviceNewToken) {
+            Takes::JsonOrNothing
+        } else {
+            Takes::Nothing
         }
     }
 }

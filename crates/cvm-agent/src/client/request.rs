@@ -217,7 +217,10 @@ fn review(pending: Pending) -> Option<String> {
 }
 
 fn advice(refusal: &Refusal, wait: Option<Duration>) -> String {
+    let told = refusal.problem.as_ref().map_or("", |problem| problem.detail.as_str());
     let who = match (refusal.status, &refusal.review) {
+        // Where the server's own words name the review, they say what to type as well.
+        (202, Some(review)) if told.contains(review.as_str()) => String::new(),
         (202, Some(review)) => {
             format!(
                 "; an operator has to say yes to review {review}: `cvm review approve {review}`"

@@ -51,16 +51,9 @@ impl Provisioning {
         };
         let mut device = None;
         for _ in 0..DECISIONS_MAX {
-            trace.restart();
-            let holding = match self.ports.store.holding_find(&id).await {
-                Ok(Some(holding)) => holding,
-                Ok(None) => {
-                    trace.refused(StepName::Certificate, format!("{id} is not in the registry"));
-                    let refusal = Refusal::CertificateUnknown;
-                    let after = trace.unknown(SerialNumber::nobody(), &refusal);
-                    return (Err(refusal), after);
-                }
-                Err(error) => return (Err(Refusal::unavailable(&error)), FollowUp::default()),
+            let holding = match self.holding_of(&id, &mut trace).await {
+                Ok(holding) => holding,
+                Err((refusal, after)) => return (Err(refusal), after),
             };
             let serial_number = holding.device.serial_number.clone();
             device = Some(serial_number.clone());
@@ -82,10 +75,28 @@ impl Provisioning {
                 }
             }
         }
-        let refusal = Refusal::contended();
-        trace.end(&refusal);
-        let noted = device.map(|serial| trace.noted(serial, refusal.slug(), refusal.reason()));
-        (Err(refusal), noted.unwrap_or_default())
+        let (refusal, after) = trace.contended(device);
+        (Err(refusal), after)
+    }
+
+    /// The certificate that was shown, with its device, for a decision to be made afresh; or the
+    /// refusal, and what follows from it.
+    pub(super) async fn holding_of(
+        &self,
+        id: &CertificateId,
+        trace: &mut Trace<'_>,
+    ) -> Result<Holding, (Refusal, FollowUp)> {
+        trace.restart();
+        match self.ports.store.holding_find(id).await {
+            Ok(Some(holding)) => Ok(holding),
+            Ok(None) => {
+                trace.refused(StepName::Certificate, format!("{id} is not in the registry"));
+                let refusal = Refusal::CertificateUnknown;
+                let after = trace.unknown(SerialNumber::nobody(), &refusal);
+                Err((refusal, after))
+            }
+            Err(error) => Err((Refusal::unavailable(&error), FollowUp::default())),
+        }
     }
 
     /// One decision on the holding as it was read; `None` where the record moved meanwhile.

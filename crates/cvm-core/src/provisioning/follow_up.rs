@@ -176,6 +176,14 @@ impl<'a> Trace<'a> {
         self.refused(StepName::Record, evidence);
     }
 
+    /// The refusal of a request whose device's record moved under every decision, and what follows.
+    pub(super) fn contended(&mut self, device: Option<SerialNumber>) -> (Refusal, FollowUp) {
+        let refusal = Refusal::contended();
+        self.end(&refusal);
+        let noted = device.map(|serial| self.noted(serial, refusal.slug(), refusal.reason()));
+        (refusal, noted.unwrap_or_default())
+    }
+
     /// Forgets the steps of a decision that has to be made afresh.
     pub(super) fn restart(&mut self) {
         self.steps.clear();

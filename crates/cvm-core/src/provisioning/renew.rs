@@ -57,16 +57,9 @@ impl Provisioning {
         let mut renewing = Renewing { csr, reading, key: None, has_spent: false };
         let mut device = None;
         for _ in 0..DECISIONS_MAX {
-            trace.restart();
-            let holding = match self.ports.store.holding_find(&id).await {
-                Ok(Some(holding)) => holding,
-                Ok(None) => {
-                    trace.refused(StepName::Certificate, format!("{id} is not in the registry"));
-                    let refusal = Refusal::CertificateUnknown;
-                    let after = trace.unknown(SerialNumber::nobody(), &refusal);
-                    return (Err(refusal), after);
-                }
-                Err(error) => return (Err(Refusal::unavailable(&error)), FollowUp::default()),
+            let holding = match self.holding_of(&id, &mut trace).await {
+                Ok(holding) => holding,
+                Err((refusal, after)) => return (Err(refusal), after),
             };
             let serial = holding.device.serial_number.clone();
             device = Some(serial.clone());
@@ -85,10 +78,8 @@ impl Provisioning {
                 }
             }
         }
-        let refusal = Refusal::contended();
-        trace.end(&refusal);
-        let noted = device.map(|serial| trace.noted(serial, refusal.slug(), refusal.reason()));
-        (Err(refusal), noted.unwrap_or_default())
+        let (refusal, after) = trace.contended(device);
+        (Err(refusal), after)
     }
 
     /// One decision on the holding as it was read.

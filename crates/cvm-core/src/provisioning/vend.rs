@@ -115,9 +115,7 @@ impl Provisioning {
                 }
             }
         }
-        let refusal = Refusal::contended();
-        trace.end(&refusal);
-        let after = trace.follow_up(vending.serial, refusal.slug(), refusal.reason());
+        let (refusal, after) = trace.contended(Some(vending.serial));
         (Err(refusal), after)
     }
 
