@@ -3,6 +3,8 @@
 //! A value comes from the file, from `CVM_SECTION__KEY`, or is the default; which, `cvm config
 //! show` tells. A key that nobody knows is a fault: a misspelt limit must not be no limit.
 
+mod issuance;
+mod limits;
 mod listen;
 mod notify;
 mod read;

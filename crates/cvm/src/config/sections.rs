@@ -4,12 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use cvm_api::Network;
-use cvm_core::id::Name;
-use cvm_core::limit::Rate;
-use cvm_core::profile::{Profile, Profiles, Reissue};
-use cvm_core::time::Span;
+use cvm_core::profile::Profiles;
 
+use super::issuance::read_profiles;
+use super::limits::Limits;
 use super::listen::{self, Place};
 use super::{Notify, Reader, notify};
 
@@ -55,27 +53,6 @@ pub(crate) struct Http {
     pub(crate) has_operator_api: bool,
 }
 
-/// `[limits]`.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    /// Refusals per address before it has to wait.
-    pub(crate) refusals_per_address: Rate,
-    /// Requests with a valid credential per device before it has to wait.
-    pub(crate) issues_per_serial: Rate,
-    /// Addresses that never wait for others' refusals.
-    pub(crate) trusted_networks: Vec<Network>,
-    /// Connections open at once, per listener.
-    pub(crate) connections: u32,
-    /// Of these, at once from one address that is not trusted.
-    pub(crate) connections_per_address: u32,
-    /// Seconds for a TLS handshake.
-    pub(crate) handshake_seconds: u32,
-    /// Seconds for the head of a request.
-    pub(crate) header_seconds: u32,
-    /// Seconds for a whole request.
-    pub(crate) request_seconds: u32,
-}
-
 /// `[log]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
@@ -109,6 +86,7 @@ macro_rules! choice {
         }
     };
 }
+pub(super) use choice;
 
 choice!(
     /// Of which kind the server certificate's key is.
@@ -148,34 +126,6 @@ choice!(
         Embedded = "embedded"
     }
 );
-choice!(
-    /// What a used token still obtains.
-    ReissueName {
-        /// Another key gets a certificate at any time.
-        Always = "always",
-        /// Another key waits for a human.
-        Approval = "approval",
-        /// The same bytes for ten minutes, and then nothing.
-        Never = "never",
-        /// The same key is answered the same bytes.
-        SameKey = "same-key",
-        /// Another key takes the place of what nobody has used yet.
-        UntilConfirmed = "until-confirmed"
-    }
-);
-
-impl ReissueName {
-    fn rule(self) -> Reissue {
-        match self {
-            Self::Always => Reissue::Always,
-            Self::Approval => Reissue::Approval,
-            Self::Never => Reissue::Never,
-            Self::SameKey => Reissue::SameKey,
-            Self::UntilConfirmed => Reissue::UntilConfirmed,
-        }
-    }
-}
-
 /// A DNS name or an IP address of this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostName(pub(crate) String);
@@ -223,9 +173,6 @@ impl FromStr for BaseUrl {
         }
     }
 }
-
-/// The sections that hold one profile's rules.
-const ISSUANCE: &str = "issuance";
 
 const HTTP_LISTEN: Place = ("http", "listen");
 const METRICS_LISTEN: Place = ("metrics", "listen");
@@ -302,92 +249,4 @@ impl Http {
             has_operator_api: reader.truth("http", "operator", false).unwrap_or_default(),
         }
     }
-}
-
-impl Limits {
-    fn read(reader: &mut Reader) -> Self {
-        let mut rate = |key: &str, default: &str, count, per| {
-            let fallback = Rate { count, per: Span(per) };
-            reader.text("limits", key, default).unwrap_or(fallback)
-        };
-        Self {
-            refusals_per_address: rate("refusals_per_address", "60/1m", 60, 60),
-            issues_per_serial: rate("issues_per_serial", "10/1h", 10, 3_600),
-            trusted_networks: reader.list("limits", "trusted_networks", &[]).unwrap_or_default(),
-            connections: number(reader, "connections", 1_024, 1, 1_000_000),
-            connections_per_address: number(reader, "connections_per_address", 256, 1, 1_000_000),
-            handshake_seconds: number(reader, "handshake_seconds", 10, 1, 600),
-            header_seconds: number(reader, "header_seconds", 10, 1, 600),
-            request_seconds: number(reader, "request_seconds", 30, 1, 600),
-        }
-    }
-}
-
-fn number(reader: &mut Reader, key: &str, default: u32, least: u32, most: u32) -> u32 {
-    reader.number("limits", key, default, least..=most).unwrap_or(default)
-}
-
-fn read_profiles(reader: &mut Reader) -> Profiles {
-    const INHERITED: [&str; 9] = [
-        "reissue",
-        "lifetime",
-        "backdate",
-        "overlap",
-        "grace_after_confirm",
-        "renew_after_expiry",
-        "key_replay",
-        "token_life",
-        "server_keys",
-    ];
-    let default = read_profile(reader, ISSUANCE);
-    let mut profiles = Profiles { default, ..Profiles::default() };
-    for name in reader.take_profiles() {
-        let section = format!("profile.{name}");
-        for key in INHERITED {
-            reader.inherit(&section, key, ISSUANCE);
-        }
-        let profile = read_profile(reader, &section);
-        match name.parse::<Name>() {
-            Ok(name) => drop(profiles.named.insert(name, profile)),
-            Err(error) => reader.fault(&section, "name", error.to_string()),
-        }
-    }
-    profiles
-}
-
-fn read_profile(reader: &mut Reader, section: &str) -> Profile {
-    let rules = Profile::default();
-    let reissue: Option<ReissueName> = reader.text(section, "reissue", "same-key");
-    let mut span =
-        |key: &str, default: &str, rule: Span| reader.text(section, key, default).unwrap_or(rule);
-    let (overlap, grace_after_confirm, renew_after_expiry) = (
-        span("overlap", "7d", rules.overlap),
-        span("grace_after_confirm", "5m", rules.grace_after_confirm),
-        span("renew_after_expiry", "0d", rules.renew_after_expiry),
-    );
-    let profile = Profile {
-        reissue: reissue.map_or(rules.reissue, ReissueName::rule),
-        overlap,
-        grace_after_confirm,
-        renew_after_expiry,
-        lifetime: reader.text(section, "lifetime", "365d").unwrap_or(rules.lifetime),
-        backdate: reader.text(section, "backdate", "5m").unwrap_or(rules.backdate),
-        key_replay: reader.text(section, "key_replay", "15m").unwrap_or(rules.key_replay),
-        token_life: reader.text(section, "token_life", "90d").unwrap_or(rules.token_life),
-        server_keys: reader.truth(section, "server_keys", false).unwrap_or(rules.server_keys),
-    };
-    if profile.lifetime < Span::MINUTE {
-        reader.fault(section, "lifetime", String::from("at least 1m"));
-    }
-    if profile.token_life < Span::MINUTE {
-        reader.fault(section, "token_life", String::from("at least 1m"));
-    }
-    if profile.grace_after_confirm > Span::DAY {
-        let what = String::from("at most 1d: until then a certificate that was replaced connects");
-        reader.fault(section, "grace_after_confirm", what);
-    }
-    if profile.backdate > Span::DAY {
-        reader.fault(section, "backdate", String::from("at most 1d: it is for slow clocks"));
-    }
-    profile
 }
