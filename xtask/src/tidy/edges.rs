@@ -17,7 +17,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cvm-store", &["cvm-core"]),
     ("cvm-api", &["cvm-core", "cvm-wire"]),
     ("cvm-agent", &["cvm-wire"]),
-    ("cvm", &["cvm-agent", "cvm-api", "cvm-core", "cvm-pki", "cvm-store", "cvm-wire"]),
+    ("cvm-rehearse", &["cvm-agent", "cvm-core", "cvm-wire"]),
+    (
+        "cvm",
+        &["cvm-agent", "cvm-api", "cvm-core", "cvm-pki", "cvm-rehearse", "cvm-store", "cvm-wire"],
+    ),
+    ("cvm-bench", &[ANYTHING]),
     ("cvm-e2e", &[ANYTHING]),
     ("xtask", &[]),
 ];
@@ -40,6 +45,7 @@ pub(super) fn check(members: &BTreeSet<String>, edges: &[Edge]) -> Vec<Finding> 
         let Edge { from, to, .. } = edge;
         let manifest = match from.as_str() {
             "xtask" => "xtask/Cargo.toml".to_owned(),
+            "cvm-bench" => "benches/Cargo.toml".to_owned(),
             _ => format!("crates/{from}/Cargo.toml"),
         };
         let problem = match edge.kind {
