@@ -5,6 +5,7 @@
 //! keeps the one certificate that matches, and closes (`contract.md`, section 2).
 
 mod address;
+mod duplex;
 mod fault;
 mod request;
 mod tls;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cvm_wire::SecretText;
+use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use ureq::http::Method;
 
@@ -28,6 +30,12 @@ pub use trust::Trust;
 
 use address::Address;
 use trust::Anchors;
+
+/// Whether a text is the address of a server.
+#[cfg(feature = "service")]
+pub(crate) fn check_address(text: &str) -> Result<(), Error> {
+    Address::parse(text).map(drop)
+}
 
 /// To connect, TLS included.
 const CONNECT_SECONDS: u64 = 10;
@@ -130,7 +138,9 @@ impl ClientBuilder {
         })?;
         let anchors = trust.resolve(&address, &limits, &self.clock)?;
         let config = tls::verified(&anchors, self.certificate.as_deref(), &self.clock)?;
-        Ok(Client { agent: tls::agent(config, &limits), anchors, address, bearer: self.bearer })
+        let tls = Arc::new(config);
+        let agent = tls::agent(Arc::clone(&tls), &limits);
+        Ok(Client { agent, anchors, address, bearer: self.bearer, tls })
     }
 }
 
@@ -156,6 +166,7 @@ pub struct Client {
     agent: ureq::Agent,
     anchors: Anchors,
     bearer: Option<SecretText>,
+    tls: Arc<ClientConfig>,
 }
 
 impl Client {

@@ -49,10 +49,22 @@ pub struct EnrollOptions {
     pub key: Option<PathBuf>,
     /// Which key to make; with a key that exists it has to fit.
     pub key_algorithm: Option<KeyAlgorithm>,
+    /// What becomes of a valid certificate that is there.
+    pub existing: Existing,
     /// How often to try again when the server cannot answer now.
     pub retries: u32,
     /// Whose time it is.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What becomes of a valid certificate that is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// It will do: nothing is asked.
+    #[default]
+    Keep,
+    /// It gives way to what the token obtains, because the registry does not accept it any more.
+    Replace,
 }
 
 impl EnrollOptions {
@@ -67,6 +79,7 @@ impl EnrollOptions {
             out: out.to_owned(),
             key: None,
             key_algorithm: None,
+            existing: Existing::default(),
             retries: RETRIES,
             clock: Arc::new(SystemClock),
         }
@@ -114,9 +127,11 @@ pub fn enroll(options: &EnrollOptions, reporter: &dyn Reporter) -> Result<Enroll
                 record.serial_number
             )));
         }
-        match standing::standing(record, options, clock.now())? {
-            Ok(()) => return Ok(already(options, record.clone(), reporter)),
-            Err(why) => reporter.step(&format!("what is there cannot be used: {why}")),
+        if options.existing == Existing::Keep {
+            match standing::standing(record, options, clock.now())? {
+                Ok(()) => return Ok(already(options, record.clone(), reporter)),
+                Err(why) => reporter.step(&format!("what is there cannot be used: {why}")),
+            }
         }
     }
     let key_file = options.key.clone().or_else(|| before.and_then(|record| record.key_file));
@@ -233,7 +248,11 @@ impl Key {
                 refuse_second_key(&key, there.as_ref(), &ours)?;
                 (key, path.clone(), Some(path))
             }
-            (None, Some(key)) => (key, ours, None),
+            (None, Some(key)) => {
+                // A crash may have left the key a second name.
+                directory.remove(&files::temporary(KEY_FILE))?;
+                (key, ours, None)
+            }
             (None, None) => {
                 let key = Self::make(directory, options.key_algorithm, reporter)?;
                 let elsewhere = None;

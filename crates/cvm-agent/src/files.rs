@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -16,6 +17,9 @@ use crate::error::Error;
 
 /// None of our files comes near it.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long another may hold a lock that it takes for a few writes, or has inherited by a fork.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A power cut that a test asks for: from some operation on files on, none happens any more.
 #[derive(Clone, Debug, Default)]
@@ -75,8 +79,7 @@ impl Directory {
             .map_err(|source| Error::local(format!("making {}", path.display()), source))?;
         let handle = File::open(path)
             .map_err(|source| Error::local(format!("opening {}", path.display()), source))?;
-        // A file system that knows no locks is no reason to refuse.
-        if let Err(TryLockError::WouldBlock) = handle.try_lock() {
+        if lock(&handle) == Lock::Theirs {
             return Err(Error::TryLater {
                 what: format!("another process is at work in {}", path.display()),
                 retry_after: None,
@@ -186,6 +189,30 @@ impl Directory {
     }
 }
 
+/// Whose lock it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Ours, until the file is closed.
+    Ours,
+    /// Somebody else's, and not only for a moment.
+    Theirs,
+}
+
+/// Takes a file's lock, for which others may need a moment.
+pub(crate) fn lock(file: &File) -> Lock {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() >= LOCK_PATIENCE => {
+                return Lock::Theirs;
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PATIENCE / 100),
+            // A file system that knows no locks is no reason to refuse.
+            Ok(()) | Err(TryLockError::Error(_)) => return Lock::Ours,
+        }
+    }
+}
+
 /// Where a file is written before it is put in its place.
 pub(crate) fn temporary(name: &str) -> String {
     format!(".{name}.tmp")
@@ -210,6 +237,28 @@ fn create_directories(path: &Path) -> io::Result<()> {
     create_directories(parent)?;
     DirBuilder::new().mode(0o700).create(path)?;
     File::open(parent)?.sync_all()
+}
+
+/// Whether there was a file to remove.
+#[cfg(feature = "service")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// There was one.
+    Gone,
+    /// There was none.
+    NotThere,
+}
+
+/// Takes any file away, so that it does not come back after a power cut.
+#[cfg(feature = "service")]
+pub(crate) fn remove_for_good(path: &Path) -> io::Result<Removed> {
+    match std::fs::remove_file(path) {
+        Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(Removed::NotThere),
+        other => other?,
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+    Ok(Removed::Gone)
 }
 
 /// The contents of a file, or `None` if it is not there.

@@ -39,6 +39,8 @@ pub enum When {
 pub struct RenewOptions {
     /// Where an enrollment put its files.
     pub directory: PathBuf,
+    /// Another address than the one in `device.json`.
+    pub server: Option<String>,
     /// When to renew.
     pub when: When,
     /// Which key to make, if not one of the kind that is there.
@@ -59,6 +61,7 @@ impl RenewOptions {
     pub fn new(directory: &Path, when: When) -> Self {
         Self {
             directory: directory.to_owned(),
+            server: None,
             when,
             key_algorithm: None,
             token: None,

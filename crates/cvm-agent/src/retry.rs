@@ -14,7 +14,7 @@ pub(crate) const RETRIES: u32 = 5;
 /// The first wait when the server names none; each further one is twice as long.
 const FIRST_MILLISECONDS: u64 = 1000;
 /// The longest wait of our own.
-const OWN_MILLISECONDS_MAX: u64 = 60_000;
+const OWN_SECONDS_MAX: u64 = 60;
 /// Who asks for more than this is not waited for: the caller may come back.
 const ASKED_SECONDS_MAX: u64 = 300;
 
@@ -61,16 +61,24 @@ impl<'r> Retries<'r> {
         }
         match fault.retry_after() {
             Some(asked) if asked.as_secs() > ASKED_SECONDS_MAX => None,
-            // Later than asked by up to a quarter, and by a second at least.
-            Some(asked) => {
-                let spread = (asked.as_secs() * 250).max(1000);
-                Some(asked + Duration::from_millis(random_below(spread)))
-            }
-            None => {
-                let doubled = FIRST_MILLISECONDS << self.made.min(10);
-                let full = doubled.min(OWN_MILLISECONDS_MAX);
-                Some(Duration::from_millis(full / 2 + random_below(full / 2)))
-            }
+            asked => Some(pause(asked, self.made, Duration::from_secs(OWN_SECONDS_MAX))),
+        }
+    }
+}
+
+/// How long to wait after `made` tries before this one: what the server asked for, else twice as
+/// long each time, up to `longest`.
+pub(crate) fn pause(asked: Option<Duration>, made: u32, longest: Duration) -> Duration {
+    match asked {
+        // Later than asked by up to a quarter, and by a second at least.
+        Some(asked) => {
+            let spread = asked.as_secs().saturating_mul(250).max(1000);
+            asked.saturating_add(Duration::from_millis(random_below(spread)))
+        }
+        None => {
+            let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+            let full = (FIRST_MILLISECONDS << made.min(20)).min(longest);
+            Duration::from_millis(full / 2 + random_below(full / 2))
         }
     }
 }

@@ -50,6 +50,10 @@ impl Address {
         Ok(Self { authority: parsed.as_str().to_ascii_lowercase() })
     }
 
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     pub(super) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.authority)
     }

@@ -7,7 +7,7 @@ use cvm_wire::problem::{Pending, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http;
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use zeroize::Zeroizing;
 
 use super::address::{Address, encode};
@@ -79,11 +79,7 @@ impl<'c> Request<'c> {
     pub fn send(self) -> Result<Response, Error> {
         let Self { client, mut builder, path, body } = self;
         let usage = |what: &str| Error::Usage(format!("{what} cannot be sent"));
-        if let Some(token) = &client.bearer {
-            let text = Zeroizing::new(format!("Bearer {}", token.expose()));
-            let mut value =
-                HeaderValue::from_str(&text).map_err(|_| usage("the operator's token"))?;
-            value.set_sensitive(true);
+        if let Some(value) = client.authorization()? {
             builder = builder.header(AUTHORIZATION, value);
         }
         let builder = builder.uri(client.address.url(&path));
@@ -97,12 +93,8 @@ impl<'c> Request<'c> {
         let answer = answer.map_err(|error| fault::from_ureq(error, &client.address))?;
         let retry_after = retry_after(answer.headers());
         let status = answer.status().as_u16();
-        Ok(Response {
-            server: client.address.to_string(),
-            status,
-            retry_after,
-            body: read_body(answer, &client.address)?,
-        })
+        let body = read_body(answer, &client.address)?;
+        Ok(Response { server: client.address.to_string(), status, retry_after, body })
     }
 
     /// Sends it and reads the answer's JSON.
@@ -134,17 +126,17 @@ pub(super) fn read_body(
 }
 
 /// RFC 9110, section 10.2.3, in seconds; our server sends no dates.
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse();
     seconds.ok().map(Duration::from_secs)
 }
 
 /// What was answered. Its body may hold secrets: it is zeroized and not printed.
 pub struct Response {
-    server: String,
-    status: u16,
-    retry_after: Option<Duration>,
-    body: Zeroizing<Vec<u8>>,
+    pub(super) server: String,
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 impl Response {

@@ -28,7 +28,7 @@ use crate::clock::FlooredClock;
 use crate::error::Error;
 
 /// An agent that speaks TLS by `config`, and nothing but TLS.
-pub(super) fn agent(config: ClientConfig, limits: &Limits) -> ureq::Agent {
+pub(super) fn agent(config: Arc<ClientConfig>, limits: &Limits) -> ureq::Agent {
     let settings = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .https_only(true)
@@ -40,7 +40,7 @@ pub(super) fn agent(config: ClientConfig, limits: &Limits) -> ureq::Agent {
         .timeout_global(Some(limits.exchange))
         .max_idle_connections_per_host(1)
         .build();
-    let connector = TcpConnector::default().chain(TlsConnector(Arc::new(config)));
+    let connector = TcpConnector::default().chain(TlsConnector(config));
     ureq::Agent::with_parts(settings, connector, DefaultResolver::default())
 }
 

@@ -1,6 +1,7 @@
 //! What a server is verified against, and how a fingerprint becomes a certificate.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
@@ -114,7 +115,7 @@ fn fetch(
         server: address.to_string(),
         distrust: Distrust::NoneMatches { fingerprint: fingerprint.to_string() },
     };
-    let agent = tls::agent(tls::unverified(clock)?, limits);
+    let agent = tls::agent(Arc::new(tls::unverified(clock)?), limits);
     let request = http::Request::get(address.url("/v1/trust-bundle"))
         .header(http::header::CONNECTION, "close")
         .body(())

@@ -168,7 +168,8 @@ impl Run<'_> {
     }
 
     fn client(&self, trust: Trust, shown: Option<Arc<ClientCertificate>>) -> Result<Client, Error> {
-        let builder = Client::builder(&self.record.server).trust(trust);
+        let server = self.options.server.as_ref().unwrap_or(&self.record.server);
+        let builder = Client::builder(server).trust(trust);
         let builder = builder.floored_clock(self.clock.clone());
         match shown {
             Some(shown) => builder.client_certificate(shown).build(),

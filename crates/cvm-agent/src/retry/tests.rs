@@ -73,3 +73,18 @@ fn what_takes_too_long_or_a_human_is_left_to_the_caller() {
     assert!(waits(3, || Error::Usage("x".to_owned())).is_empty());
     assert!(waits(0, || later(None, 503)).is_empty());
 }
+
+#[test]
+fn a_pause_grows_to_the_longest_that_the_caller_allows() {
+    let longest = Duration::from_secs(300);
+    for made in [0, 1, 5, 8, 9, 20, 63, 1_000_000] {
+        let full =
+            1000_u64.checked_shl(made).filter(|_| made < 20).map_or(300_000, |it| it.min(300_000));
+        let range = Duration::from_millis(full / 2)..Duration::from_millis(full);
+        let wait = pause(None, made, longest);
+        assert!(range.contains(&wait), "{made}: {wait:?}");
+    }
+    let asked = pause(Some(Duration::from_secs(1000)), 0, longest);
+    assert!(asked >= Duration::from_secs(1000), "{asked:?}");
+    assert!(pause(Some(Duration::MAX), 0, longest) >= Duration::from_secs(u64::MAX));
+}

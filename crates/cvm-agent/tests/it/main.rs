@@ -16,4 +16,5 @@ mod registry;
 mod renew;
 mod renew_failures;
 mod server;
+mod service;
 mod world;
