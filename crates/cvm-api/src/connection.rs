@@ -4,19 +4,23 @@
 //! hyper drives the protocol; the deadlines are here, because the same ones hold for HTTP/1.1 and
 //! HTTP/2, and because an idle connection may wait longer than a half-sent header.
 
+mod watched;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::after::{Aftermath, Departed};
-use crate::limit::Limits;
+use crate::limit::{Crowded, Guest, Limits, Place};
+use watched::Blocked;
+
+pub(crate) use watched::Watched;
 
 /// How long an idle connection that was told to close may take for it.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -25,21 +29,27 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(crate) struct Connection {
     state: Mutex<State>,
     moved: Notify,
+    /// The server stops: what would go on for long ends now.
+    leaving: CancellationToken,
     aftermath: Aftermath,
     limits: Limits,
+    /// Who is at the other end.
+    guest: Guest,
     /// Over HTTP/1.1 a byte without a request is the beginning of one; over HTTP/2 it may be a
     /// ping.
     bytes_begin_requests: bool,
 }
 
 struct State {
-    /// The requests whose answers have not left, by when they began.
+    /// The requests whose answers have not left, and when each began or last made progress.
     in_flight: BTreeMap<u64, Instant>,
     begun: u64,
     /// Since when nothing is in flight.
     idle_since: Instant,
     /// When the first byte of a request came whose header is not complete.
     header_since: Option<Instant>,
+    /// The peer does not take what there is to send.
+    is_blocked: bool,
     /// Answers that left while nobody has flushed yet; `None` once nobody will.
     departed: Option<Vec<Departed>>,
 }
@@ -54,16 +64,23 @@ pub(crate) enum Overdue {
 }
 
 impl Connection {
-    pub(crate) fn new(aftermath: Aftermath, limits: Limits, bytes_begin_requests: bool) -> Self {
+    pub(crate) fn new(
+        aftermath: Aftermath,
+        limits: Limits,
+        guest: Guest,
+        bytes_begin_requests: bool,
+    ) -> Self {
         let state = State {
             in_flight: BTreeMap::new(),
             begun: 0,
             idle_since: Instant::now(),
             header_since: None,
+            is_blocked: false,
             departed: Some(Vec::new()),
         };
-        let moved = Notify::new();
-        Self { state: Mutex::new(state), moved, aftermath, limits, bytes_begin_requests }
+        let (moved, leaving) = (Notify::new(), CancellationToken::new());
+        let state = Mutex::new(state);
+        Self { state, moved, leaving, aftermath, limits, guest, bytes_begin_requests }
     }
 
     /// A request's header is complete; it is in flight until the guard is dropped.
@@ -75,23 +92,32 @@ impl Connection {
         state.header_since = None;
         drop(state);
         self.moved.notify_one();
-        InFlight { connection: Arc::clone(self), number }
+        InFlight { connection: Arc::clone(self), number, place: self.guest.take_place() }
     }
 
     /// Until when the connection may go on as it is, and why not longer.
     pub(crate) fn deadline(&self) -> (Instant, Overdue) {
         let state = self.state.lock();
         let limits = &self.limits;
-        if let Some(oldest) = state.in_flight.values().next() {
+        if let Some(oldest) = state.in_flight.values().min() {
             return (*oldest + seconds(4 * limits.request_seconds_max), Overdue::Stalled);
         }
         if let Some(since) = state.header_since {
             return (since + seconds(limits.header_seconds_max), Overdue::Stalled);
         }
-        match state.begun {
-            0 => (state.idle_since + seconds(limits.header_seconds_max), Overdue::Stalled),
-            _ => (state.idle_since + seconds(limits.idle_seconds_max), Overdue::Idle),
+        match (state.begun, state.is_blocked) {
+            (0, _) => (state.idle_since + seconds(limits.header_seconds_max), Overdue::Stalled),
+            // The last answer has left hyper's hands, and nobody reads it.
+            (_, true) => {
+                (state.idle_since + seconds(2 * limits.request_seconds_max), Overdue::Stalled)
+            }
+            (_, false) => (state.idle_since + seconds(limits.idle_seconds_max), Overdue::Idle),
         }
+    }
+
+    fn blocked(&self, is_blocked: Blocked) {
+        self.state.lock().is_blocked = is_blocked == Blocked::Yes;
+        self.moved.notify_one();
     }
 
     /// Returns when the deadline may have moved, or answers may have left.
@@ -140,9 +166,28 @@ impl Connection {
 pub(crate) struct InFlight {
     connection: Arc<Connection>,
     number: u64,
+    place: Result<Place, Crowded>,
 }
 
 impl InFlight {
+    /// Why there is no place for this request; `None` where there is one.
+    pub(crate) fn crowded(&self) -> Option<Crowded> {
+        self.place.as_ref().err().copied()
+    }
+
+    /// A part of its answer was taken: its time begins anew.
+    pub(crate) fn progress(&self) {
+        if let Some(since) = self.connection.state.lock().in_flight.get_mut(&self.number) {
+            *since = Instant::now();
+        }
+        self.connection.moved.notify_one();
+    }
+
+    /// Cancelled once the server stops.
+    pub(crate) fn leaving(&self) -> CancellationToken {
+        self.connection.leaving.clone()
+    }
+
     /// The answer has left hyper's hands, or never will: `departed` waits for the flush.
     pub(crate) fn leave(&self, departed: Departed) {
         let left_over = match &mut self.connection.state.lock().departed {
@@ -162,63 +207,6 @@ impl Drop for InFlight {
     }
 }
 
-/// A stream that tells its connection when bytes come.
-pub(crate) struct Watched<S> {
-    pub(crate) stream: S,
-    pub(crate) connection: Arc<Connection>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.connection.bytes_came();
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 /// A connection as hyper drives it.
 pub(crate) trait Driven: Future<Output = hyper::Result<()>> {
     /// Finish what is in flight, then close.
@@ -229,8 +217,8 @@ pub(crate) trait Driven: Future<Output = hyper::Result<()>> {
 pub(crate) async fn drive(
     connection: &Connection,
     mut driven: Pin<Box<impl Driven>>,
-    drain: &tokio_util::sync::CancellationToken,
-    abort: &tokio_util::sync::CancellationToken,
+    drain: &CancellationToken,
+    abort: &CancellationToken,
 ) {
     let mut farewell_until = None;
     loop {
@@ -253,6 +241,7 @@ pub(crate) async fn drive(
             () = drain.cancelled(), if farewell_until.is_none() => {
                 // How long the last requests may take is for `abort` to say.
                 farewell_until = Some(Instant::now() + seconds(86_400));
+                connection.leaving.cancel();
                 driven.as_mut().farewell();
             }
             () = connection.moved() => {}

@@ -3,28 +3,39 @@
 //! Everybody behind one address shares its refusals (protocol, section 10): successes never count,
 //! and `trusted_networks` is the cure for a factory behind one address.
 
-use std::collections::HashMap;
+mod occupancy;
+
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use cvm_core::limit::{Rate, RateLimit, host_of};
 use cvm_core::time::{Span, Timestamp};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+pub(crate) use occupancy::{Crowded, Guest, Occupancy, OpenConnection, Place, RequestsMax};
+
 /// How many addresses that were refused lately are remembered: 65,536 at some 40 bytes.
 const ADDRESSES_MAX: usize = 65_536;
 
-/// What one listener, connection and request may cost. Sizes are bytes, times are seconds.
+/// What one listener, connection and request may cost, `[limits]` of the configuration for the most
+/// part. Sizes are bytes, times are seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections at once, handshakes included; more wait in the kernel's backlog.
     pub connections_max: usize,
     /// Of these, at once from one address that is not trusted, so that one cannot take them all.
     pub connections_per_address_max: usize,
+    /// Requests in work at once, from the end of the header until the answer has left and the use
+    /// case has ended; those beyond it are refused and not kept, because a queue would only hold
+    /// what its senders have given up.
+    pub requests_max: usize,
+    /// Of these, at once from one address that is not trusted.
+    pub requests_per_address_max: usize,
     /// From accept to the end of the handshake.
     pub handshake_seconds_max: u64,
+    /// A client's certificate and those it sends along; they are kept as long as the connection.
+    pub client_chain_bytes_max: usize,
     /// From the handshake, or the first byte of a later request, to the end of its header.
     pub header_seconds_max: u64,
     /// A request's line and header fields. nginx and Apache have 8 KiB; tokens and a path fit.
@@ -51,7 +62,10 @@ impl Default for Limits {
         Self {
             connections_max: 1_024,
             connections_per_address_max: 256,
+            requests_max: 1_024,
+            requests_per_address_max: 256,
             handshake_seconds_max: 10,
+            client_chain_bytes_max: 16 * 1_024,
             header_seconds_max: 10,
             header_bytes_max: 16 * 1_024,
             headers_max: 64,
@@ -90,42 +104,6 @@ impl AddressLimit {
     pub(crate) fn count(&self, address: IpAddr, now: Timestamp) {
         if !self.is_trusted(address) {
             self.refused.lock().count(host_of(address), now);
-        }
-    }
-}
-
-/// How many connections each address has open.
-#[derive(Clone, Default)]
-pub(crate) struct OpenConnections(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One of an address's connections; dropped, it is closed.
-pub(crate) struct OpenConnection {
-    open: OpenConnections,
-    host: IpAddr,
-}
-
-impl OpenConnections {
-    /// One more of `address`, unless it has `most` already.
-    pub(crate) fn open(&self, address: IpAddr, most: usize) -> Option<OpenConnection> {
-        let host = host_of(address);
-        let mut counts = self.0.lock();
-        let count = counts.entry(host).or_insert(0);
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(OpenConnection { open: self.clone(), host })
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        let mut counts = self.open.0.lock();
-        if let Some(count) = counts.get_mut(&self.host) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.host);
-            }
         }
     }
 }

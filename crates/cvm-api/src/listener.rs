@@ -3,9 +3,11 @@
 //! A connection beyond the limit waits in the kernel's backlog. Stopping lets go of the port,
 //! closes what is idle, finishes what was asked, and gives up after a bound.
 
+mod protocol;
+
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use thiserror::Error;
@@ -28,22 +30,23 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::Side;
 use crate::api::{Api, Peer};
 use crate::connection::{Connection, Driven, Watched, drive};
-use crate::limit::{Limits, OpenConnection, OpenConnections};
+use crate::limit::{Guest, Occupancy, OpenConnection, RequestsMax};
+use crate::observer::{Limit, Notice, Until};
 use crate::possession::possessed;
 use crate::tls::{self, ServerIdentity, TlsError};
+
+use protocol::{http1_builder, http2_builder};
 
 /// How long to wait after an accept that failed for want of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// How long follow-ups may take once the last connection is closed.
 const AFTERMATH_MAX: Duration = Duration::from_secs(10);
-
-/// HTTP/2 flow control: what one connection may have sent that nobody has read yet.
-const WINDOW_BYTES: u32 = 256 * 1_024;
 
 /// Why a listener did not start.
 #[derive(Debug, Error)]
@@ -65,7 +68,7 @@ pub fn serve_device(
     identity: &Arc<ServerIdentity>,
     api: &Api,
 ) -> Result<Serving, ServeError> {
-    serve(listener, tls::device_config(Arc::clone(identity))?, api, Side::Device)
+    serve(listener, tls::device_config(Arc::clone(identity), api.limits())?, api, Side::Device)
 }
 
 /// Starts the operator API on a socket that is listening already.
@@ -138,11 +141,18 @@ impl Drop for Serving {
 #[derive(Clone)]
 struct Shared {
     api: Api,
+    side: Side,
     router: Router,
     /// `None` on the listener without.
     tls: Option<Tls>,
     drain: CancellationToken,
     abort: CancellationToken,
+}
+
+impl Shared {
+    fn notice(&self, notice: Notice) {
+        self.api.notice(self.side, notice);
+    }
 }
 
 #[derive(Clone)]
@@ -173,6 +183,7 @@ fn start(
     let connections = TaskTracker::new();
     let shared = Shared {
         api: api.clone(),
+        side,
         router: api.router(side),
         tls,
         drain: drain.clone(),
@@ -185,7 +196,7 @@ fn start(
 async fn accept_all(listener: TcpListener, shared: Shared, connections: TaskTracker) {
     let limits = *shared.api.limits();
     let places = Arc::new(Semaphore::new(limits.connections_max));
-    let open = OpenConnections::default();
+    let open = Occupancy::default();
     let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
@@ -195,14 +206,15 @@ async fn accept_all(listener: TcpListener, shared: Shared, connections: TaskTrac
         match accepted {
             Ok((stream, address, place)) => {
                 is_failing = false;
-                let most = match shared.api.is_trusted(address.ip()) {
-                    true => limits.connections_max,
-                    false => limits.connections_per_address_max,
-                };
+                let (connections_max, requests_max) = share(&shared.api, address.ip());
                 // Closed without a word: who has so many open is not asking for one more answer.
-                let Some(one_of) = open.open(address.ip(), most) else { continue };
+                let Some(one_of) = open.open(address.ip(), connections_max) else {
+                    shared.notice(Notice::LimitReached(Limit::ConnectionsPerAddress));
+                    continue;
+                };
+                let visitor = Visitor { address, guest: one_of.guest(requests_max) };
                 let held = (place, one_of);
-                let _connection = connections.spawn(connect(stream, address, held, shared.clone()));
+                let _connection = connections.spawn(connect(stream, visitor, held, shared.clone()));
             }
             // The peer gave up while it waited: nothing of ours.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -219,6 +231,17 @@ async fn accept_all(listener: TcpListener, shared: Shared, connections: TaskTrac
     }
 }
 
+/// How many of the listener's connections and requests one address may have.
+fn share(api: &Api, address: IpAddr) -> (usize, RequestsMax) {
+    let limits = api.limits();
+    let in_all = limits.requests_max;
+    if api.is_trusted(address) {
+        return (limits.connections_max, RequestsMax { in_all, per_address: in_all });
+    }
+    let per_address = limits.requests_per_address_max;
+    (limits.connections_per_address_max, RequestsMax { in_all, per_address })
+}
+
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -228,20 +251,29 @@ async fn accept(
     Ok((stream, address, place))
 }
 
+/// Who has connected.
+struct Visitor {
+    address: SocketAddr,
+    guest: Guest,
+}
+
 async fn connect(
     stream: TcpStream,
-    address: SocketAddr,
+    Visitor { address, guest }: Visitor,
     _held: (OwnedSemaphorePermit, OpenConnection),
     shared: Shared,
 ) {
     let limits = *shared.api.limits();
+    shared.notice(Notice::ConnectionOpened);
+    let observer = shared.api.settings().observer.as_ref();
+    let _until = Until::new(observer, shared.side, Notice::ConnectionClosed);
     // Answers are single writes: waiting for more to send only delays them.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
+        tracing::debug!(%error, peer = %address, "TCP_NODELAY");
     }
     let Some(tls) = &shared.tls else {
         let peer = Peer { address: address.ip().to_canonical(), certificate: None };
-        return speak(stream, Protocol::Http1, peer, shared).await;
+        return speak(stream, Protocol::Http1, (peer, guest), shared).await;
     };
     let bound = Duration::from_secs(limits.handshake_seconds_max);
     let handshake = timeout(bound, tls.acceptor.accept(stream));
@@ -250,11 +282,13 @@ async fn connect(
         done = handshake => match done {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                tracing::debug!(%error, %address, "handshake failed");
+                shared.notice(Notice::HandshakeFailed);
+                tracing::debug!(%error, peer = %address, "handshake failed");
                 return;
             }
             Err(_) => {
-                tracing::debug!(%address, "handshake took too long");
+                shared.notice(Notice::LimitReached(Limit::HandshakeSeconds));
+                tracing::debug!(peer = %address, "handshake took too long");
                 return;
             }
         },
@@ -266,7 +300,7 @@ async fn connect(
     };
     let certificate = possessed(session.peer_certificates(), &tls.algorithms);
     let peer = Peer { address: address.ip().to_canonical(), certificate };
-    speak(stream, protocol, peer, shared).await;
+    speak(stream, protocol, (peer, guest), shared).await;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,48 +314,28 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-async fn speak(stream: impl Stream, protocol: Protocol, peer: Peer, shared: Shared) {
+async fn speak(
+    stream: impl Stream,
+    protocol: Protocol,
+    (peer, guest): (Peer, Guest),
+    shared: Shared,
+) {
     let limits = *shared.api.limits();
     let is_http2 = protocol == Protocol::Http2;
-    let connection = Connection::new(shared.api.aftermath().clone(), limits, !is_http2);
+    let connection = Connection::new(shared.api.aftermath().clone(), limits, guest, !is_http2);
     let connection = Arc::new(connection);
     let service =
         Answering { router: shared.router.clone(), peer, connection: Arc::clone(&connection) };
-    let io = TokioIo::new(Watched { stream, connection: Arc::clone(&connection) });
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&connection)));
     let Shared { drain, abort, .. } = &shared;
+    let span = tracing::debug_span!("connection", peer = %peer.address);
     if is_http2 {
         let driven = Box::pin(http2_builder(&limits).serve_connection(io, service));
-        drive(&connection, driven, drain, abort).await;
+        drive(&connection, driven, drain, abort).instrument(span).await;
     } else {
         let driven = Box::pin(http1_builder(&limits).serve_connection(io, service));
-        drive(&connection, driven, drain, abort).await;
+        drive(&connection, driven, drain, abort).instrument(span).await;
     }
-}
-
-fn http1_builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        // `Connection` keeps the time.
-        .header_read_timeout(None)
-        .max_headers(limits.headers_max)
-        .max_header_size(limits.header_bytes_max)
-        .max_buf_size(limits.header_bytes_max.max(8 * 1_024));
-    builder
-}
-
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let header_bytes = u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX);
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams_max)
-        .max_header_list_size(header_bytes)
-        .max_pending_accept_reset_streams(limits.reset_streams_max)
-        .max_local_error_reset_streams(limits.reset_streams_max)
-        .initial_stream_window_size(WINDOW_BYTES / 4)
-        .initial_connection_window_size(WINDOW_BYTES);
-    builder
 }
 
 /// Hands the requests of one connection to the API.

@@ -13,6 +13,11 @@ use super::sections::choice;
 /// The sections that hold one profile's rules.
 const ISSUANCE: &str = "issuance";
 
+const LIFETIME: &str = "365d";
+
+/// Of the profile that `cvm rehearse` registers its devices under, which is always there.
+const REHEARSAL_LIFETIME: &str = "1h";
+
 choice!(
     /// What a used token still obtains.
     ReissueName {
@@ -53,14 +58,23 @@ pub(super) fn read_profiles(reader: &mut Reader) -> Profiles {
         "token_life",
         "server_keys",
     ];
-    let default = read_profile(reader, ISSUANCE);
+    let default = read_profile(reader, ISSUANCE, LIFETIME);
     let mut profiles = Profiles { default, ..Profiles::default() };
-    for name in reader.take_profiles() {
+    let mut names = reader.take_profiles();
+    if names.iter().all(|name| name != cvm_rehearse::plan::PROFILE) {
+        names.push(cvm_rehearse::plan::PROFILE.to_owned());
+    }
+    for name in names {
         let section = format!("profile.{name}");
-        for key in INHERITED {
+        let is_rehearsal = name == cvm_rehearse::plan::PROFILE;
+        // A rehearsal's certificates are never worth much, and it is judged by the rule that burns
+        // tokens, whatever [issuance] says.
+        let is_own = |key: &str| is_rehearsal && matches!(key, "lifetime" | "reissue");
+        for key in INHERITED.iter().filter(|key| !is_own(key)) {
             reader.inherit(&section, key, ISSUANCE);
         }
-        let profile = read_profile(reader, &section);
+        let lifetime = if is_rehearsal { REHEARSAL_LIFETIME } else { LIFETIME };
+        let profile = read_profile(reader, &section, lifetime);
         match name.parse::<Name>() {
             Ok(name) => drop(profiles.named.insert(name, profile)),
             Err(error) => reader.fault(&section, "name", error.to_string()),
@@ -69,7 +83,7 @@ pub(super) fn read_profiles(reader: &mut Reader) -> Profiles {
     profiles
 }
 
-fn read_profile(reader: &mut Reader, section: &str) -> Profile {
+fn read_profile(reader: &mut Reader, section: &str, lifetime: &str) -> Profile {
     let rules = Profile::default();
     let reissue: Option<ReissueName> = reader.text(section, "reissue", "same-key");
     let mut span =
@@ -84,7 +98,7 @@ fn read_profile(reader: &mut Reader, section: &str) -> Profile {
         overlap,
         grace_after_confirm,
         renew_after_expiry,
-        lifetime: reader.text(section, "lifetime", "365d").unwrap_or(rules.lifetime),
+        lifetime: reader.text(section, "lifetime", lifetime).unwrap_or(rules.lifetime),
         backdate: reader.text(section, "backdate", "5m").unwrap_or(rules.backdate),
         key_replay: reader.text(section, "key_replay", "15m").unwrap_or(rules.key_replay),
         token_life: reader.text(section, "token_life", "90d").unwrap_or(rules.token_life),

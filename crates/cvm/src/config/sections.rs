@@ -9,12 +9,14 @@ use cvm_core::profile::Profiles;
 use super::issuance::read_profiles;
 use super::limits::Limits;
 use super::listen::{self, Place};
+use super::trace::Trace;
 use super::{Notify, Reader, notify};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// `[store] url`: where the registry lives; `sqlite:` and a path from the data directory.
+    /// `[store] url`: where the registry lives; `sqlite:` and a path from the data directory, and for
+    /// rehearsals of power cuts only `?synchronous=off` behind it.
     pub(crate) store_url: String,
     /// `[http]`.
     pub(crate) http: Http,
@@ -30,6 +32,12 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// `[log]`.
     pub(crate) log: Log,
+    /// `[trace]`.
+    #[cfg_attr(
+        not(feature = "otel"),
+        expect(dead_code, reason = "only a build with traces sends")
+    )]
+    pub(crate) trace: Trace,
 }
 
 /// `[http]`: the device API.
@@ -210,7 +218,18 @@ impl Config {
             format: reader.text("log", "format", "text").unwrap_or(LogFormat::Text),
             level: reader.text("log", "level", "info").unwrap_or(LogLevel::Info),
         };
-        Self { store_url, http, operator_listen, metrics_listen, notify, profiles, limits, log }
+        let trace = Trace::read(reader);
+        Self {
+            store_url,
+            http,
+            operator_listen,
+            metrics_listen,
+            notify,
+            profiles,
+            limits,
+            log,
+            trace,
+        }
     }
 }
 

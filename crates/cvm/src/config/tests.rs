@@ -90,6 +90,22 @@ fn a_profile_has_what_it_says_and_the_rest_of_issuance() {
 }
 
 #[test]
+fn a_rehearsal_has_a_profile_of_its_own_with_one_hour_and_the_rule_that_burns_tokens() {
+    let profile = |text: &str| {
+        let loaded = loaded(text, &[]);
+        loaded.config.profiles.find(&"rehearse".parse().unwrap()).unwrap().clone()
+    };
+    assert_eq!(profile("").lifetime.to_string(), "1h");
+    let inherited =
+        profile("[issuance]\nlifetime = \"30d\"\nreissue = \"always\"\nbackdate = \"1m\"\n");
+    assert_eq!(inherited.lifetime.to_string(), "1h");
+    assert_eq!(inherited.backdate.to_string(), "1m");
+    assert!(inherited.reissue.confirmation_burns());
+    let own = profile("[[profile]]\nname = \"rehearse\"\nlifetime = \"2h\"\n");
+    assert_eq!(own.lifetime.to_string(), "2h");
+}
+
+#[test]
 fn profiles_are_checked_like_the_rest() {
     let faults = faults(
         "[[profile]]\nlifetime = \"1h\"\n[[profile]]\nname = \"a\"\nx = 1\n[[profile]]\nname = \"a\"\n",
