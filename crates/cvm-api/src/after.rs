@@ -6,19 +6,21 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use cvm_core::id::AttemptCode;
 use cvm_core::provisioning::{FollowUp, Provisioning};
 use http_body::{Body, Frame, SizeHint};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
 use crate::connection::InFlight;
+use crate::stream::{Content, CutOff};
 
 /// An answer that has left, and what follows from it.
 pub(crate) struct Departed {
-    pub(crate) attempt: AttemptCode,
+    /// The request's, which its code is in.
+    pub(crate) span: Span,
     pub(crate) follow_up: FollowUp,
 }
 
@@ -35,25 +37,26 @@ impl Aftermath {
     }
 
     pub(crate) fn follow_all(&self, departed: impl IntoIterator<Item = Departed>) {
-        for Departed { attempt, follow_up } in departed {
+        for Departed { span, follow_up } in departed {
             let provisioning = Arc::clone(&self.provisioning);
-            let _task = self.tasks.spawn(async move {
+            let following = async move {
                 let followed = provisioning.follow(follow_up).await;
                 if followed.alarms_raised > 0 {
-                    tracing::warn!(%attempt, "alarm raised: `cvm explain` tells what became of this attempt");
+                    tracing::warn!("alarm raised: `cvm explain` tells what became of this attempt");
                 }
                 for cause in followed.failures {
-                    tracing::error!(%attempt, cause, "a journal row was not written");
+                    tracing::error!(cause, "a journal row was not written");
                 }
-            });
+            };
+            let _task = self.tasks.spawn(following.instrument(span));
         }
     }
 }
 
 /// The body of an answer.
 pub(crate) struct AnswerBody {
-    bytes: Option<Bytes>,
-    _departure: Departure,
+    content: Content,
+    departure: Departure,
 }
 
 /// What its end sets off: the end of its request, if it came over a connection, is in it.
@@ -65,13 +68,12 @@ struct Departure {
 
 impl AnswerBody {
     pub(crate) fn new(
-        bytes: Bytes,
+        content: Content,
         departed: Option<Departed>,
         in_flight: Option<Arc<InFlight>>,
         aftermath: Aftermath,
     ) -> Self {
-        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Self { bytes, _departure: Departure { departed, in_flight, aftermath } }
+        Self { content, departure: Departure { departed, in_flight, aftermath } }
     }
 }
 
@@ -86,22 +88,24 @@ impl Drop for Departure {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = CutOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let next = ready!(self.content.poll_next(context));
+        if let (Content::Stream(_), Some(in_flight)) = (&self.content, &self.departure.in_flight) {
+            in_flight.progress();
+        }
+        Poll::Ready(next.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.content.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Nothing is said of no bytes: 204 has no Content-Length (RFC 9110 §8.6).
-        let length = self.bytes.as_ref().and_then(|bytes| u64::try_from(bytes.len()).ok());
-        length.map_or_else(SizeHint::new, SizeHint::with_exact)
+        self.content.length().map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

@@ -10,30 +10,31 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::problem::{Refused, Slug};
+use crate::problem::{Refused, Slug, kind_of};
+use crate::stream::Content;
 
 /// Room for every answer that holds a secret, so that it is never moved while it grows: chain,
 /// roots and an RSA key in PEM are some 10 KiB.
-const SECRET_BYTES: usize = 32 * 1_024;
+pub(crate) const SECRET_BYTES: usize = 32 * 1_024;
 
 /// A success.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) media_type: Option<&'static str>,
-    pub(crate) body: Bytes,
+    pub(crate) body: Content,
     /// How long caches may keep it; by default nobody may.
     pub(crate) max_age: Option<Span>,
 }
 
 impl Answer {
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, media_type: None, body: Bytes::new(), max_age: None }
+        Self { status, media_type: None, body: Bytes::new().into(), max_age: None }
     }
 
     pub(crate) fn text(media_type: &'static str, body: impl Into<Bytes>) -> Self {
         let (status, media_type) = (StatusCode::OK, Some(media_type));
-        Self { status, media_type, body: body.into(), max_age: None }
+        Self { status, media_type, body: body.into().into(), max_age: None }
     }
 
     /// A JSON body; zeroized once it has left, whatever it holds.
@@ -41,7 +42,7 @@ impl Answer {
         let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES));
         serde_json::to_writer(&mut *bytes, value)
             .map_err(|error| Refused::internal(&error.to_string()))?;
-        let body = Bytes::from_owner(bytes);
+        let body = Bytes::from_owner(bytes).into();
         Ok(Self { status, media_type: Some("application/json"), body, max_age: None })
     }
 }
@@ -50,6 +51,13 @@ impl Answer {
 pub(crate) struct Outcome {
     pub(crate) result: Result<Answer, Refused>,
     pub(crate) follow_up: Option<FollowUp>,
+}
+
+impl Outcome {
+    /// The outcome of a use case that has something to do after the answer.
+    pub(crate) fn followed((result, follow_up): (Result<Answer, Refused>, FollowUp)) -> Self {
+        Self { result, follow_up: Some(follow_up) }
+    }
 }
 
 impl From<Result<Answer, Refused>> for Outcome {
@@ -64,8 +72,28 @@ impl From<Refused> for Outcome {
     }
 }
 
+/// A request without an answer so far; the log is told where that does not change.
+#[derive(Debug, Default)]
+pub(crate) struct Unanswered {
+    is_answered: bool,
+}
+
+impl Unanswered {
+    pub(crate) fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            tracing::info!("given up by who asked: what was begun is finished");
+        }
+    }
+}
+
 /// The answer on the wire, without what its body sets off.
-pub(crate) fn response(result: Result<Answer, Refused>, attempt: AttemptCode) -> Response<Bytes> {
+pub(crate) fn response(result: Result<Answer, Refused>, attempt: AttemptCode) -> Response<Content> {
     let (status, media_type, body, mut fields) = match result {
         Ok(answer) => {
             let fields = answer_fields(answer.max_age);
@@ -75,7 +103,7 @@ pub(crate) fn response(result: Result<Answer, Refused>, attempt: AttemptCode) ->
             let status = StatusCode::from_u16(refused.slug.status())
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let fields = problem_fields(&refused);
-            (status, Some(MEDIA_TYPE), problem_body(refused, attempt), fields)
+            (status, Some(MEDIA_TYPE), problem_body(refused, attempt).into(), fields)
         }
     };
     if let Some(media_type) = media_type {
@@ -109,7 +137,7 @@ fn answer_fields(max_age: Option<Span>) -> HeaderMap {
 
 fn problem_body(refused: Refused, attempt: AttemptCode) -> Bytes {
     let problem = Problem {
-        kind: format!("/problems/{}", refused.slug.as_str()),
+        kind: kind_of(refused.slug),
         title: refused.slug.title().to_owned(),
         status: refused.slug.status(),
         detail: refused.detail.into_owned(),

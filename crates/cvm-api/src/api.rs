@@ -14,58 +14,24 @@ use axum::extract::Request;
 use cvm_core::attempt::Act;
 use cvm_core::device::Verdict;
 use cvm_core::id::{AttemptCode, CertificateId};
-use cvm_core::limit::Rate;
 use cvm_core::provisioning::{Caller, FollowUp, Provisioning};
-use cvm_core::time::Span;
 use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 use zeroize::Zeroizing;
 
 use crate::after::{Aftermath, AnswerBody, Departed};
-use crate::answer::{Answer, Outcome, response};
+use crate::answer::{Outcome, Unanswered, response};
 use crate::auth::{self, Principal};
+use crate::body::Unread;
 use crate::connection::InFlight;
-use crate::limit::{AddressLimit, Limits, Network};
-use crate::observer::{Answered, Observer};
+use crate::limit::{AddressLimit, Limits};
+use crate::observer::{Answered, Limit, Notice, Until};
 use crate::problem::{Refused, Slug};
 use crate::router::{self, Endpoint, Route, Scope, Side, Takes, Who};
+use crate::settings::Settings;
 use crate::{body, crl, device, operator};
-
-/// What the API is told besides the use cases.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where devices find the device listener: `https://host:port`.
-    pub public_url: String,
-    /// Where devices find MQTT: `host:port`; `None` while that listener is off.
-    pub mqtt_endpoint: Option<String>,
-    /// Whether the device listener has the operator routes as well.
-    pub operator_on_device_listener: bool,
-    /// How often one address may be refused.
-    pub refusals_per_address: Rate,
-    /// Whose refusals are not counted.
-    pub trusted_networks: Vec<Network>,
-    /// What connections and requests may cost.
-    pub limits: Limits,
-    /// Who is told of answered requests.
-    pub observer: Option<Arc<dyn Observer>>,
-}
-
-impl Settings {
-    /// The defaults for a device listener that devices find at `public_url`.
-    #[must_use]
-    pub fn new(public_url: String) -> Self {
-        Self {
-            public_url,
-            mqtt_endpoint: None,
-            operator_on_device_listener: false,
-            refusals_per_address: Rate { count: 60, per: Span::MINUTE },
-            trusted_networks: Vec::new(),
-            limits: Limits::default(),
-            observer: None,
-        }
-    }
-}
 
 /// The other end of a connection; a request without one in its extensions came from nowhere.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +62,13 @@ impl std::fmt::Debug for Api {
     }
 }
 
+/// What is known of a request before anything of it is read.
+struct Answering {
+    side: Side,
+    method: &'static str,
+    attempt: AttemptCode,
+}
+
 /// A request that was let in, for the handlers.
 pub(crate) struct Call {
     pub(crate) caller: Caller,
@@ -106,6 +79,8 @@ pub(crate) struct Call {
     pub(crate) query: Option<String>,
     pub(crate) fields: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
+    /// Its place among the requests at once, which hanging up does not free.
+    pub(crate) in_flight: Option<Arc<InFlight>>,
 }
 
 impl Api {
@@ -125,43 +100,64 @@ impl Api {
         let has_operator_routes =
             side == Side::Operator || api.settings().operator_on_device_listener;
         router::router(Scope { side, has_operator_routes }, move |found, request| {
-            api.clone().answer(found, request)
+            api.clone().answer(side, found, request)
         })
     }
 
     async fn answer(
         self,
+        side: Side,
         found: Result<(&'static Route, String), Refused>,
         request: Request,
     ) -> Response<AnswerBody> {
-        let began = Instant::now();
         let attempt = self.0.provisioning.attempt_code();
-        let (mut parts, body) = request.into_parts();
-        let in_flight = parts.extensions.remove::<Arc<InFlight>>();
-        let method = router::Verb::of(&parts.method).map_or("other", router::Verb::as_str);
+        let method = router::Verb::of(request.method()).map_or("other", router::Verb::as_str);
+        let route = found.as_ref().map_or("none", |(route, _)| route.path);
+        let peer = request.extensions().get::<Peer>().map_or(NOWHERE.address, |it| it.address);
+        // At every level: what goes wrong in it is told under its code, whoever writes the line.
+        let span = tracing::error_span!(parent: None, "request", %attempt, method, route, %peer);
+        self.notice(side, Notice::RequestBegun);
+        let _until = Until::new(self.settings().observer.as_ref(), side, Notice::RequestEnded);
+        let answering = Answering { side, method, attempt };
+        self.answer_in_span(answering, found, request).instrument(span).await
+    }
+
+    async fn answer_in_span(
+        &self,
+        Answering { side, method, attempt }: Answering,
+        found: Result<(&'static Route, String), Refused>,
+        request: Request,
+    ) -> Response<AnswerBody> {
+        let (began, unanswered) = (Instant::now(), Unanswered::default());
+        let (parts, body) = request.into_parts();
+        let in_flight = parts.extensions.get::<Arc<InFlight>>().cloned();
         let address = parts.extensions.get::<Peer>().map_or(NOWHERE.address, |peer| peer.address);
         let act = found.as_ref().map_or(Act::Other, |(route, _)| route.endpoint.act());
         let (pattern, outcome) = match found {
             Ok((route, variable)) => {
-                (route.path, self.proceed(route, variable, parts, body, attempt).await)
+                (route.path, self.proceed((side, route), variable, parts, body, attempt).await)
             }
             Err(refused) => {
                 body::discard(&parts.headers, body).await;
                 ("none", refused.into())
             }
         };
-        log_cause(attempt, &outcome);
+        log_cause(&outcome);
         self.note_refusal(act, &Caller { address: address.to_string(), attempt }, &outcome);
-        let departed = outcome.follow_up.map(|follow_up| Departed { attempt, follow_up });
+        let problem = outcome.result.as_ref().err().map(|refused| refused.slug.as_str());
+        let span = Span::current;
+        let departed = outcome.follow_up.map(|follow_up| Departed { span: span(), follow_up });
         let aftermath = self.aftermath().clone();
         let answer = response(outcome.result, attempt)
-            .map(|bytes| AnswerBody::new(bytes, departed, in_flight, aftermath));
+            .map(|content| AnswerBody::new(content, departed, in_flight, aftermath));
         let status = answer.status().as_u16();
         let took = began.elapsed();
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(%attempt, method, route = pattern, status, micros, "answered");
+        unanswered.answered();
+        tracing::info!(status, micros, "answered");
         if let Some(observer) = &self.settings().observer {
-            observer.request_answered(Answered { method, route: pattern, status, took });
+            let route = pattern;
+            observer.request_answered(Answered { method, route, status, problem, took });
         }
         answer
     }
@@ -172,6 +168,13 @@ impl Api {
         if let (Err(refused), false) = (&outcome.result, is_told) {
             let slug = refused.slug.as_str();
             self.provisioning().refusal_note(act, caller, slug, &refused.detail);
+        }
+    }
+
+    /// Tells whoever wants to know.
+    pub(crate) fn notice(&self, side: Side, notice: Notice) {
+        if let Some(observer) = &self.settings().observer {
+            observer.noticed(side, notice);
         }
     }
 
@@ -198,17 +201,27 @@ impl Api {
     /// A routed request: limited, authenticated, read, decided, counted.
     async fn proceed(
         &self,
-        route: &'static Route,
+        (side, route): (Side, &'static Route),
         variable: String,
         parts: http::request::Parts,
         body: Body,
         attempt: AttemptCode,
     ) -> Outcome {
         let peer = parts.extensions.get::<Peer>().copied().unwrap_or(NOWHERE);
+        let in_flight = parts.extensions.get::<Arc<InFlight>>().cloned();
+        if let Some(crowded) = in_flight.as_ref().and_then(|it| it.crowded())
+            // A busy server is alive, and must not be restarted for it.
+            && route.endpoint != Endpoint::HealthShow
+        {
+            self.notice(side, Notice::LimitReached(crowded.into()));
+            body::discard(&parts.headers, body).await;
+            return Refused::crowded(crowded).into();
+        }
         let now = self.provisioning().ports().clock.read().now;
         if route.who.is_counted()
             && let Some(wait) = self.0.refusals.wait(peer.address, now)
         {
+            self.notice(side, Notice::LimitReached(Limit::RefusalsPerAddress));
             return Refused::slow_down(wait).into();
         }
         match self.admit(route, &parts).await {
@@ -227,8 +240,9 @@ impl Api {
                     query: parts.uri.query().map(str::to_owned),
                     fields: parts.headers,
                     body: Zeroizing::new(Vec::new()),
+                    in_flight,
                 };
-                self.read_and_decide(route, call, peer.address, body).await
+                self.read_and_decide((side, route), call, peer.address, body).await
             }
         }
     }
@@ -260,29 +274,43 @@ impl Api {
         match route.endpoint.takes() {
             Takes::JsonOrNothing if body::is_none(&parts.headers) => {}
             Takes::Json | Takes::JsonOrNothing => body::require_json(&parts.headers)?,
+            Takes::Lines => body::require_lines(&parts.headers)?,
             Takes::Nothing => {}
         }
         Ok(principal)
     }
 
+    /// Reads the body; returns one that the handler reads.
+    async fn read(
+        &self,
+        takes: Takes,
+        call: &mut Call,
+        body: Body,
+    ) -> Result<Option<Unread>, Refused> {
+        match takes {
+            Takes::Json | Takes::JsonOrNothing => {
+                call.body = body::read(&call.fields, body, self.limits()).await?;
+            }
+            Takes::Lines => return body::begin(body, self.limits()).await.map(Some),
+            Takes::Nothing => body::discard(&call.fields, body).await,
+        }
+        Ok(None)
+    }
+
     async fn read_and_decide(
         &self,
-        route: &'static Route,
+        (side, route): (Side, &'static Route),
         mut call: Call,
         address: IpAddr,
         body: Body,
     ) -> Outcome {
-        if route.endpoint.takes() != Takes::Nothing {
-            match body::read(&call.fields, body, self.limits()).await {
-                Ok(bytes) => call.body = bytes,
-                Err(refused) => {
-                    self.count_refusal(route, address, &refused);
-                    return refused.into();
-                }
+        let unread = match self.read(route.endpoint.takes(), &mut call, body).await {
+            Ok(unread) => unread,
+            Err(refused) => {
+                self.count_refusal(route, address, &refused);
+                return refused.into();
             }
-        } else {
-            body::discard(&call.fields, body).await;
-        }
+        };
         // A body takes its time to arrive, and a token may have been revoked meanwhile.
         if let Who::Operator(permission) = route.who {
             match auth::operator(self.provisioning().ports(), &call.fields, permission).await {
@@ -291,27 +319,32 @@ impl Api {
             }
         }
         let (sender, receiver) = oneshot::channel();
-        let (api, attempt) = (self.clone(), call.caller.attempt);
-        let _task = self.aftermath().tasks.spawn(async move {
-            let outcome = api.decide(route.endpoint, call).await;
+        let (api, span) = (self.clone(), Span::current());
+        let deciding = async move {
+            let use_case = tracing::debug_span!("use_case", endpoint = ?route.endpoint);
+            let outcome = api.decide(route.endpoint, call, unread).instrument(use_case).await;
             if let Err(refused) = &outcome.result {
                 api.count_refusal(route, address, refused);
             }
             // The caller went away: what follows from the answer happens all the same.
             if let Err(Outcome { follow_up: Some(follow_up), .. }) = sender.send(outcome) {
-                api.aftermath().follow_all([Departed { attempt, follow_up }]);
+                api.aftermath().follow_all([Departed { span: Span::current(), follow_up }]);
             }
-        });
+        };
+        let _task = self.aftermath().tasks.spawn(deciding.instrument(span));
         let bound = Duration::from_secs(self.limits().request_seconds_max);
         match timeout(bound, receiver).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Refused::internal("the request's task panicked").into(),
-            Err(_) => Refused::unavailable(String::from("no answer in time")).into(),
+            Err(_) => {
+                self.notice(side, Notice::LimitReached(Limit::RequestSeconds));
+                Refused::unavailable(String::from("no answer in time")).into()
+            }
         }
     }
 
     /// Hands the request to its use case.
-    async fn decide(&self, endpoint: Endpoint, call: Call) -> Outcome {
+    async fn decide(&self, endpoint: Endpoint, call: Call, unread: Option<Unread>) -> Outcome {
         match endpoint {
             Endpoint::AdminTokenCreate => operator::admin_tokens::create(self, &call).await.into(),
             Endpoint::AdminTokenList => operator::admin_tokens::list(self, &call).await.into(),
@@ -330,6 +363,7 @@ impl Api {
             Endpoint::DeviceDelete => operator::devices::delete(self, &call).await.into(),
             Endpoint::DeviceDisable => operator::devices::disable(self, &call).await.into(),
             Endpoint::DeviceEnable => operator::devices::enable(self, &call).await.into(),
+            Endpoint::DeviceImport => operator::import::start(self, call, unread).into(),
             Endpoint::DeviceNewToken => operator::devices::new_token(self, &call).await.into(),
             Endpoint::DeviceList => operator::devices::list(self, &call).await.into(),
             Endpoint::DeviceRegister => operator::devices::register(self, &call).await.into(),
@@ -356,15 +390,8 @@ impl Api {
 }
 
 /// What the caller is not told.
-fn log_cause(attempt: AttemptCode, outcome: &Outcome) {
+fn log_cause(outcome: &Outcome) {
     if let Err(Refused { slug, cause: Some(cause), .. }) = &outcome.result {
-        tracing::error!(%attempt, problem = slug.as_str(), cause, "request failed");
-    }
-}
-
-impl Outcome {
-    /// The outcome of a use case that has something to do after the answer.
-    pub(crate) fn followed((result, follow_up): (Result<Answer, Refused>, FollowUp)) -> Self {
-        Self { result, follow_up: Some(follow_up) }
+        tracing::error!(problem = slug.as_str(), cause, "request failed");
     }
 }

@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 use crate::limit::Limits;
 use crate::problem::{Refused, Slug};
 
+/// The media type of lines of JSON (github.com/ndjson/ndjson-spec; none is registered).
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+
 /// How much of a refused body is read and thrown away, so that its sender, who writes before it
 /// reads, sees the answer and not a reset connection.
 const DISCARDED_BYTES_MAX: usize = 256 * 1_024;
@@ -23,15 +26,25 @@ const DISCARDING_MAX: Duration = Duration::from_secs(1);
 
 /// That the body says it is JSON: `application/json`, in UTF-8, not compressed.
 pub(crate) fn require_json(fields: &HeaderMap) -> Result<(), Refused> {
+    let detail = "send the body as it is, with Content-Type: application/json";
+    require("application/json", fields, detail)
+}
+
+/// That the body says it is lines of JSON: `application/x-ndjson`, in UTF-8, not compressed.
+pub(crate) fn require_lines(fields: &HeaderMap) -> Result<(), Refused> {
+    let detail = "send the body as it is, with Content-Type: application/x-ndjson";
+    require(NDJSON, fields, detail)
+}
+
+fn require(media_type: &str, fields: &HeaderMap, detail: &'static str) -> Result<(), Refused> {
     let mut types = fields.get_all(CONTENT_TYPE).iter();
-    let is_json = match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
-        (Some(text), None) => is_json(text),
+    let is_it = match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
+        (Some(text), None) => is_in_utf_8(media_type, text),
         (_, _) => false,
     };
-    if is_json && !fields.contains_key(CONTENT_ENCODING) {
+    if is_it && !fields.contains_key(CONTENT_ENCODING) {
         Ok(())
     } else {
-        let detail = "send the body as it is, with Content-Type: application/json";
         Err(Refused::new(Slug::UnsupportedMediaType, detail))
     }
 }
@@ -42,9 +55,9 @@ pub(crate) fn is_none(fields: &HeaderMap) -> bool {
     !is_chunked && !fields.contains_key(CONTENT_TYPE) && announced(fields).unwrap_or(0) == 0
 }
 
-fn is_json(text: &str) -> bool {
+fn is_in_utf_8(media_type: &str, text: &str) -> bool {
     let mut parts = text.split(';').map(str::trim);
-    let is_type = parts.next().is_some_and(|part| part.eq_ignore_ascii_case("application/json"));
+    let is_type = parts.next().is_some_and(|part| part.eq_ignore_ascii_case(media_type));
     is_type
         && parts.all(|parameter| match parameter.split_once('=') {
             Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
@@ -76,16 +89,56 @@ pub(crate) async fn read(
             discard(fields, body).await;
             Err(too_large())
         }
-        Ok(Err(Broken)) => Err(Refused::invalid("the body ended before its announced end")),
-        Err(_) => {
-            let detail = "the body did not arrive in time: send the request again";
-            Err(Refused::new(Slug::RequestTimeout, detail))
-        }
+        Ok(Err(Broken)) => Err(ended_early()),
+        Err(_) => Err(too_slow()),
     }
 }
 
 /// The connection failed in the middle of a body.
-struct Broken;
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+/// A body of any length, of which the first bytes are there.
+pub(crate) struct Unread {
+    first: Option<Bytes>,
+    rest: Body,
+}
+
+impl Unread {
+    /// The next bytes; `None` at the end. Nothing is lost where this is not waited for.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        if self.first.is_some() {
+            return Ok(self.first.take());
+        }
+        while let Some(frame) = self.rest.frame().await {
+            if let Ok(data) = frame.map_err(|_| Broken)?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The body, once its first bytes or its end have come: only then does who waits for
+/// `100 Continue` send it, and only until then can it be answered that nothing came.
+pub(crate) async fn begin(body: Body, limits: &Limits) -> Result<Unread, Refused> {
+    let mut unread = Unread { first: None, rest: body };
+    let bound = Duration::from_secs(limits.request_seconds_max);
+    match timeout(bound, unread.next()).await {
+        Ok(Ok(first)) => Ok(Unread { first, ..unread }),
+        Ok(Err(Broken)) => Err(ended_early()),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+fn ended_early() -> Refused {
+    Refused::invalid("the body ended before its announced end")
+}
+
+fn too_slow() -> Refused {
+    let detail = "the body did not arrive in time: send the request again";
+    Refused::new(Slug::RequestTimeout, detail)
+}
 
 async fn collect(body: &mut Body, bytes_max: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Broken> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(4 * 1_024));
@@ -136,12 +189,12 @@ mod tests {
             "application/json;charset=\"UTF-8\"",
             "application/json; v=1",
         ] {
-            assert!(is_json(good), "{good}");
+            assert!(is_in_utf_8("application/json", good), "{good}");
         }
         for bad in
             ["", "text/json", "application/jsonx", "application/json; charset=latin1", "text/plain"]
         {
-            assert!(!is_json(bad), "{bad}");
+            assert!(!is_in_utf_8("application/json", bad), "{bad}");
         }
     }
 

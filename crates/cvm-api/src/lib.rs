@@ -24,12 +24,15 @@ mod pem;
 mod possession;
 mod problem;
 mod router;
+mod settings;
+mod stream;
 mod tls;
 
-pub use api::{Api, Peer, Settings};
+pub use api::{Api, Peer};
 pub use limit::{Limits, Network, NetworkError};
 pub use listener::{ServeError, Serving, serve_device, serve_operator, serve_plain};
-pub use observer::{Answered, Observer};
+pub use observer::{Answered, Limit, Notice, Observer};
+pub use settings::Settings;
 pub use tls::{ServerIdentity, TlsError};
 
 use cvm_core::operator::Permission as To;
@@ -41,6 +44,11 @@ use router::Who::{Anyone, HolderOfCertificate, HolderOfToken, Operator as May};
 use router::route;
 
 pub use router::Side;
+
+/// The slugs of all problems that there are.
+pub fn problems() -> impl Iterator<Item = &'static str> {
+    problem::Slug::ALL.iter().map(|slug| slug.as_str())
+}
 
 /// Every route: method, path, on which listener, who may, and what it does.
 ///
@@ -56,6 +64,7 @@ pub(crate) const ROUTES: &[router::Route] = &[
     route(Get, "/healthz", Both, Anyone, HealthShow),
     route(Get, "/readyz", Both, Anyone, ReadinessShow),
     route(Post, "/v1/devices", Operator, May(To::DeviceRegister), DeviceRegister),
+    route(Post, "/v1/devices:import", Operator, May(To::DeviceRegister), DeviceImport),
     route(Get, "/v1/devices", Operator, May(To::Read), DeviceList),
     route(Get, "/v1/devices/{serialNumber}", Operator, May(To::Read), DeviceShow),
     route(Delete, "/v1/devices/{serialNumber}", Operator, May(To::DeviceManage), DeviceDelete),

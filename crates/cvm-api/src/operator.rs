@@ -5,6 +5,7 @@ pub(crate) mod attempts;
 pub(crate) mod certificates;
 pub(crate) mod clock;
 pub(crate) mod devices;
+pub(crate) mod import;
 pub(crate) mod journal;
 pub(crate) mod policies;
 mod query;

@@ -34,11 +34,12 @@ pub(crate) fn possessed(
 #[derive(Debug)]
 pub(crate) struct PossessionVerifier {
     algorithms: WebPkiSupportedAlgorithms,
+    chain_bytes_max: usize,
 }
 
 impl PossessionVerifier {
-    pub(crate) fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { algorithms }
+    pub(crate) fn new(algorithms: WebPkiSupportedAlgorithms, chain_bytes_max: usize) -> Self {
+        Self { algorithms, chain_bytes_max }
     }
 }
 
@@ -53,10 +54,15 @@ impl ClientCertVerifier for PossessionVerifier {
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        // The chain is kept as long as the connection, and travels in its tickets.
+        let bytes = leaf.len() + others.iter().map(|other| other.len()).sum::<usize>();
+        if bytes > self.chain_bytes_max {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -11,6 +11,8 @@ use cvm_core::ports::StoreError;
 use cvm_core::provisioning::{AdminTokenRefusal, OperatorRefusal, Refusal};
 use cvm_core::time::Span;
 
+use crate::limit::Crowded;
+
 /// How long to wait for a store or an answer that is not there now.
 const RETRY_AFTER: Span = Span(2);
 
@@ -116,6 +118,21 @@ impl Refused {
         Self { retry_after: Some(retry_after), ..Self::new(Slug::SlowDown, detail) }
     }
 
+    /// Every place for a request is taken: by this address, or on the whole listener.
+    pub(crate) fn crowded(crowded: Crowded) -> Self {
+        let (slug, detail) = match crowded {
+            Crowded::Address => (
+                Slug::SlowDown,
+                "too many requests at once from this address: wait for answers, then ask again",
+            ),
+            Crowded::Listener => (
+                Slug::Unavailable,
+                "the server has as many requests at once as it may: the same one succeeds later",
+            ),
+        };
+        Self { retry_after: Some(RETRY_AFTER), ..Self::new(slug, detail) }
+    }
+
     pub(crate) fn unavailable(cause: String) -> Self {
         let detail = "the server cannot answer now; the same request succeeds later";
         let retry_after = Some(RETRY_AFTER);
@@ -126,6 +143,11 @@ impl Refused {
         let detail = "the server failed at this request: hand its attempt code to support";
         Self { cause: Some(cause.to_owned()), ..Self::new(Slug::InternalError, detail) }
     }
+}
+
+/// A problem's `type`.
+pub(crate) fn kind_of(slug: Slug) -> String {
+    format!("/problems/{}", slug.as_str())
 }
 
 impl From<Refusal> for Refused {

@@ -117,6 +117,7 @@ pub(crate) enum Endpoint {
     DeviceDelete,
     DeviceDisable,
     DeviceEnable,
+    DeviceImport,
     DeviceList,
     DeviceNewToken,
     DeviceRegister,
@@ -136,14 +137,16 @@ pub(crate) enum Endpoint {
     TrustBundleShow,
 }
 
-/// Whether a route reads a body, which is JSON then.
+/// What body a route reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Takes {
-    /// It does.
+    /// JSON.
     Json,
-    /// It does, and a request without one is as good as one with an empty object.
+    /// JSON, and a request without one is as good as one with an empty object.
     JsonOrNothing,
-    /// It does not.
+    /// Lines of JSON, which its handler reads while it answers.
+    Lines,
+    /// None.
     Nothing,
 }
 
@@ -171,6 +174,8 @@ impl Endpoint {
             Takes::Json
         } else if matches!(self, Self::CertificateRevoke | Self::DeviceNewToken) {
             Takes::JsonOrNothing
+        } else if self == Self::DeviceImport {
+            Takes::Lines
         } else {
             Takes::Nothing
         }

@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 
+use crate::limit::Limits;
 use crate::possession::PossessionVerifier;
 
 /// What is offered by ALPN, the preferred first.
@@ -66,9 +67,13 @@ pub enum TlsError {
 }
 
 /// The device listener's settings: a client certificate is asked for, never demanded.
-pub(crate) fn device_config(identity: Arc<ServerIdentity>) -> Result<ServerConfig, TlsError> {
+pub(crate) fn device_config(
+    identity: Arc<ServerIdentity>,
+    limits: &Limits,
+) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(provider());
-    let verifier = PossessionVerifier::new(provider.signature_verification_algorithms);
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = PossessionVerifier::new(algorithms, limits.client_chain_bytes_max);
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(TlsError::Settings)?
@@ -90,6 +95,8 @@ fn finish(mut config: ServerConfig) -> Result<ServerConfig, TlsError> {
     // Resumption by stateless tickets; a client certificate travels in the ticket, and the
     // registry is asked about it at every request. 0-RTT stays off: it could be replayed.
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Settings)?;
+    // A device opens one connection at a time: a second ticket is made and sent for nobody.
+    config.send_tls13_tickets = 1;
     config.max_early_data_size = 0;
     Ok(config)
 }

@@ -10,6 +10,7 @@ mod config;
 mod data_dir;
 mod environment;
 mod failure;
+mod log;
 mod output;
 mod passphrase;
 mod serve;

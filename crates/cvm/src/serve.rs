@@ -1,21 +1,24 @@
 //! A server at work, from its configuration to its end: what `cvm serve` and `cvm dev` share.
 
 pub(crate) mod clock;
+mod core_dumps;
 mod descriptors;
 mod identity;
 pub(crate) mod metrics;
 pub(crate) mod notify;
+pub(crate) mod outgoing;
 mod tasks;
+#[cfg(feature = "otel")]
+pub(crate) mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use cvm_api::{Api, Limits, Serving, Settings};
+use cvm_api::{Api, Serving, Settings};
 use cvm_core::error::chain_of;
 use cvm_core::profile::{Profiles, Reissue};
 use cvm_pki::{Passphrase, files};
-use cvm_store::Stores;
+use cvm_store::{Stores, Synchronous};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -25,7 +28,7 @@ use crate::config::{Config, HostName};
 use crate::data_dir::{Hold, Layout, hold};
 use crate::failure::{Done, Exit, Failure};
 
-use metrics::{Metrics, MetricsServing};
+use metrics::{Metrics, MetricsServing, Source};
 use notify::Sending;
 
 /// A server that accepts.
@@ -54,8 +57,8 @@ pub(crate) async fn start(
     ready_file: Option<&Path>,
 ) -> Result<Running, Failure> {
     let hold = hold(layout)?;
-    let listeners = 2 + u64::from(config.http.plain_listen.is_some());
-    descriptors::raise_limit(listeners * u64::from(config.limits.connections));
+    core_dumps::forbid();
+    descriptors::raise_limit(files_needed(config));
     // Argon2's memory is given back before anything listens.
     let vault = compose::open_vault(layout, passphrase)?;
     let device_listener = bind("[http] listen", config.http.listen).await?;
@@ -68,6 +71,7 @@ pub(crate) async fn start(
     drop(vault);
     warn_of_loopback(config, &public_url);
     warn_of_always(config);
+    warn_of_unsynced(config);
     // By what is believed: no wrong clock may put a good certificate out of use.
     let now = composed.clock.believed();
     let identities = identity::Identities::load(layout, config, &composed.pki, now)?;
@@ -79,7 +83,7 @@ pub(crate) async fn start(
         .map_err(|error| not_started(&error))?;
     let plain = plain_listener.map(|listener| cvm_api::serve_plain(listener, &api)).transpose();
     let plain = plain.map_err(|error| not_started(&error))?;
-    let metrics = serve_metrics(metrics_listener, &composed)?;
+    let metrics = serve_metrics(metrics_listener, (layout, config), &composed)?;
     let root_fingerprint = composed.pki.root_fingerprint();
     let tasks = tasks::spawn(&composed, identities, config.clone()).await;
     let mut running = Running {
@@ -157,11 +161,15 @@ fn not_started(error: &(dyn std::error::Error + 'static)) -> Failure {
 /// Serves metrics where they are not off, and warns where others than this machine can read them.
 fn serve_metrics(
     listener: Option<TcpListener>,
+    place: (&Layout, &Config),
     composed: &Composed,
 ) -> Result<Option<MetricsServing>, Failure> {
     let Some(listener) = listener else { return Ok(None) };
     let ports = composed.provisioning.ports().clone();
-    let serving = metrics::serve(listener, composed.metrics.clone(), ports);
+    let counters = composed.stores.counters.clone();
+    let source = Source::new(place, composed.metrics.clone(), ports, counters)?;
+    let connections_max = place.1.limits.metrics_connections;
+    let serving = metrics::serve(listener, connections_max, source);
     let serving = serving.map_err(|error| not_started(&error))?;
     if !serving.local_addr().ip().is_loopback() {
         tracing::warn!(
@@ -230,24 +238,38 @@ fn warn_of_always(config: &Config) {
     }
 }
 
-fn settings(config: &Config, public_url: &str, metrics: &Arc<Metrics>) -> Settings {
+/// Warns of a store from which a power cut takes certificates that devices hold.
+fn warn_of_unsynced(config: &Config) {
+    if cvm_store::synchronous(&config.store_url).is_ok_and(|it| it == Synchronous::Off) {
+        tracing::error!(
+            url = config.store_url,
+            "[store] url says synchronous=off: a power cut LOSES certificates that devices already \
+             hold; it is for rehearsals only: take `?synchronous=off` away"
+        );
+    }
+}
+
+/// How many files may have to be open at once.
+pub(crate) fn files_needed(config: &Config) -> u64 {
+    connections_max(config).saturating_add(descriptors::OWN)
+}
+
+/// Connections on all listeners together.
+fn connections_max(config: &Config) -> u64 {
+    let listeners = 2 + usize::from(config.http.plain_listen.is_some());
+    let of_metrics = config.metrics_listen.map_or(0, |_| config.limits.metrics_connections);
+    let in_all = config.limits.door.connections_max.saturating_mul(listeners) + of_metrics;
+    u64::try_from(in_all).unwrap_or(u64::MAX)
+}
+
+fn settings(config: &Config, public_url: &str, metrics: &Metrics) -> Settings {
     let limits = &config.limits;
-    let defaults = Limits::default();
     Settings {
         operator_on_device_listener: config.http.has_operator_api,
         refusals_per_address: limits.refusals_per_address,
         trusted_networks: limits.trusted_networks.clone(),
-        limits: Limits {
-            connections_max: usize::try_from(limits.connections)
-                .unwrap_or(defaults.connections_max),
-            connections_per_address_max: usize::try_from(limits.connections_per_address)
-                .unwrap_or(defaults.connections_per_address_max),
-            handshake_seconds_max: u64::from(limits.handshake_seconds),
-            header_seconds_max: u64::from(limits.header_seconds),
-            request_seconds_max: u64::from(limits.request_seconds),
-            ..defaults
-        },
-        observer: Some(metrics.clone()),
+        limits: limits.door,
+        observer: Some(metrics.observer()),
         ..Settings::new(public_url.to_owned())
     }
 }

@@ -25,7 +25,8 @@ const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 255;
 /// `POST /v1/devices`.
 pub(crate) async fn register(api: &Api, call: &Call) -> Result<Answer, Refused> {
     let operator = call.principal.operator()?;
-    let new = new_device(json::parse(&call.body)?, &call.fields)?;
+    let key = idempotency_key(&call.fields)?;
+    let new = new_device(json::parse(&call.body)?, key.as_deref())?;
     let registered = api.provisioning().device_register(new, &operator.id).await?;
     let status = if registered.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let mut wire = wire_device(&registered.device, live_briefs(&registered.device));
@@ -91,7 +92,7 @@ pub(crate) async fn new_token(api: &Api, call: &Call) -> Result<Answer, Refused>
     let serial = serial_of(call)?;
     let WireNewToken { token, token_expires, revoke } = json::parse_or_default(&call.body)?;
     let give = GiveToken {
-        token: source_of(token, &call.fields)?,
+        token: source_of(token, idempotency_key(&call.fields)?.as_deref())?,
         expires: token_expires.map(|text| parsed("tokenExpires", &text)).transpose()?,
         fate: if revoke { Fate::Revoke } else { Fate::Keep },
         whom: if operator.role.may(Permission::TokenRenew) { Whom::Any } else { Whom::Unissued },
@@ -102,7 +103,7 @@ pub(crate) async fn new_token(api: &Api, call: &Call) -> Result<Answer, Refused>
     Answer::json(StatusCode::OK, &wire)
 }
 
-fn shown_once(token: Option<Token>) -> Option<SecretText> {
+pub(super) fn shown_once(token: Option<Token>) -> Option<SecretText> {
     token.map(|token| SecretText::new(Zeroizing::new(token.expose().to_owned())))
 }
 
@@ -114,7 +115,12 @@ fn serial_of(call: &Call) -> Result<SerialNumber, Refused> {
     call.variable.parse().map_err(|_| unknown())
 }
 
-fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDevice, Refused> {
+/// The registration that a body asks for; where it brings no token and there is a `key`, its token
+/// is derived from that.
+pub(super) fn new_device(
+    wire: NewDevice,
+    key: Option<&str>,
+) -> Result<provisioning::NewDevice, Refused> {
     let NewDevice {
         serial_number,
         token,
@@ -131,7 +137,7 @@ fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDe
     }
     Ok(provisioning::NewDevice {
         serial_number: parsed("serialNumber", &serial_number)?,
-        token: source_of(token, fields)?,
+        token: source_of(token, key)?,
         token_expires: token_expires.map(|text| parsed("tokenExpires", &text)).transpose()?,
         thing_name: thing_name.map(|text| parsed("thingName", &text)).transpose()?,
         policy: policy.map(|text| parsed("policy", &text)).transpose()?,
@@ -141,18 +147,17 @@ fn new_device(wire: NewDevice, fields: &HeaderMap) -> Result<provisioning::NewDe
     })
 }
 
-fn source_of(brought: Option<SecretText>, fields: &HeaderMap) -> Result<NewToken, Refused> {
-    let key = idempotency_key(fields)?;
+fn source_of(brought: Option<SecretText>, key: Option<&str>) -> Result<NewToken, Refused> {
     match (brought, key) {
         (Some(token), _) => Token::brought(token.into_inner())
             .map(NewToken::Brought)
             .map_err(|error| Refused::invalid(format!("token: {error}"))),
-        (None, Some(key)) => Ok(NewToken::Derived(key)),
+        (None, Some(key)) => Ok(NewToken::Derived(key.to_owned())),
         (None, None) => Ok(NewToken::Random),
     }
 }
 
-fn idempotency_key(fields: &HeaderMap) -> Result<Option<String>, Refused> {
+pub(super) fn idempotency_key(fields: &HeaderMap) -> Result<Option<String>, Refused> {
     let mut values = fields.get_all("idempotency-key").iter();
     let key = match (values.next(), values.next()) {
         (None, _) => return Ok(None),

@@ -8,6 +8,7 @@ use axum::body::Body;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::body::NDJSON;
 use crate::problem::Slug;
 
 const DEVICE: Scope = Scope { side: Side::Device, has_operator_routes: false };
@@ -188,6 +189,9 @@ mod document {
             let takes = match operation.pointer("/requestBody/required") {
                 None => Takes::Nothing,
                 Some(required) if required == false => Takes::JsonOrNothing,
+                Some(_) if operation["requestBody"]["content"].get(NDJSON).is_some() => {
+                    Takes::Lines
+                }
                 Some(_) => Takes::Json,
             };
             assert_eq!(takes, route.endpoint.takes(), "{}", route.path);

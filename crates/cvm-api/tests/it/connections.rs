@@ -6,12 +6,12 @@ use std::time::Duration;
 use cvm_api::Limits;
 use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 use crate::harness::TOKEN;
-use crate::socket::{Client, Protocol, Server, client_config, get, post, tls};
+use crate::socket::{Client, Protocol, Server, client_config, get, post, tls, tls_over};
 
 const SOON: Duration = Duration::from_secs(8);
 
@@ -216,4 +216,30 @@ async fn two_lengths_are_no_request() {
         let said = String::from_utf8(bytes).unwrap();
         assert!(!said.contains("HTTP/1.1 200"), "{fields}: {said}");
     }
+}
+
+#[tokio::test]
+async fn answers_that_are_taken_late_but_in_time_are_whole() {
+    // Idleness does not count while there is something to take.
+    let limits = Limits { idle_seconds_max: 1, ..Limits::default() };
+    let server = Server::limited(limits).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let tcp = socket.connect(server.device_addr()).await.unwrap();
+    let mut stream = tls_over(tcp, client_config(Protocol::Http1, None)).await.unwrap();
+    // More than the kernel holds: the last of them wait until somebody reads.
+    let requests = b"GET /v1/trust-bundle HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(8_000);
+    let last = b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let (mut reading, mut writing) = tokio::io::split(&mut stream);
+    let asking = async { writing.write_all(&[&requests[..], last].concat()).await.unwrap() };
+    let taking = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let mut bytes = Vec::new();
+        let _cut = reading.read_to_end(&mut bytes).await;
+        String::from_utf8(bytes).unwrap()
+    };
+    let both = async { tokio::join!(asking, taking).1 };
+    let said = timeout(Duration::from_secs(120), both).await.expect("it stays open");
+    assert_eq!(said.matches("HTTP/1.1 200").count(), 8_000);
+    assert!(said.contains("HTTP/1.1 404"), "it was not cut off");
 }

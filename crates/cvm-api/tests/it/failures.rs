@@ -14,10 +14,10 @@ use cvm_core::testing::test_csr;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use crate::harness::{ADMIN_TOKEN, TOKEN, World, request};
+use crate::harness::{ADMIN_TOKEN, TOKEN, World, request, vend_body};
 
-/// Policies of which one panics and one never comes.
-struct Broken(Arc<dyn Policies>);
+/// Policies of which one panics, one never comes and one cannot be read.
+pub(crate) struct Broken(pub(crate) Arc<dyn Policies>);
 
 #[async_trait]
 impl Policies for Broken {
@@ -28,6 +28,7 @@ impl Policies for Broken {
     async fn policy_find(&self, name: &Name) -> Result<Option<Policy>, StoreError> {
         match name.as_str() {
             "panic" => panic!("a bug"),
+            "down" => Err(StoreError::Unavailable("told to fail".into())),
             "never" => std::future::pending().await,
             _ => self.0.policy_find(name).await,
         }
@@ -122,7 +123,7 @@ async fn every_request_is_one_line_with_its_attempt_and_nothing_that_was_sent() 
         .map(|line| {
             let fields = &line["fields"];
             assert!(fields["micros"].is_u64());
-            let text = |name: &str| fields[name].as_str().unwrap().to_owned();
+            let text = |name: &str| line["span"][name].as_str().unwrap().to_owned();
             (text("method"), text("route"), fields["status"].as_u64().unwrap())
         })
         .collect();
@@ -136,7 +137,7 @@ async fn every_request_is_one_line_with_its_attempt_and_nothing_that_was_sent() 
         ("other", "none", 404),
     ];
     assert_eq!(told, expected.map(|(method, route, status)| (method.into(), route.into(), status)));
-    assert_eq!(lines[2]["fields"]["attempt"], refused.json()["attempt"]);
+    assert_eq!(lines[2]["span"]["attempt"], refused.json()["attempt"]);
     let whole = String::from_utf8(log.0.lock().clone()).unwrap();
     for secret in [TOKEN, ADMIN_TOKEN, "a-wrong", "SN-1", "CSR k", "s3cret", "BREW"] {
         assert!(!whole.contains(secret), "{secret}: {whole}");
@@ -154,5 +155,28 @@ async fn the_cause_of_a_503_is_in_the_log_under_its_attempt() {
     let lines = log.lines();
     assert_eq!(lines[0]["level"], "ERROR");
     assert!(lines[0]["fields"]["cause"].as_str().unwrap().contains("told to fail"));
-    assert_eq!(lines[0]["fields"]["attempt"], failed.json()["attempt"]);
+    assert_eq!(lines[0]["span"]["attempt"], failed.json()["attempt"]);
+}
+
+#[tokio::test]
+async fn who_goes_away_is_told_of_under_a_code() {
+    let log = Log::default();
+    let _logging = tracing::subscriber::set_default(log.subscriber());
+    let world = World::new().await;
+    let body = vend_body("SN-1", TOKEN, &test_csr("k"));
+    let asked = request("POST", "/v1/certificates", &body).map(http_body_util::Full::new);
+    let mut asking = Box::pin(tower::ServiceExt::oneshot(world.api.router(Side::Device), asked));
+    let polled = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(asking.as_mut().poll(context).is_pending())
+    });
+    assert!(polled.await);
+    drop(asking);
+    let whole = String::from_utf8(log.0.lock().clone()).unwrap();
+    let lines = whole.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let told = |line: &serde_json::Value| {
+        line["fields"]["message"].as_str().is_some_and(|words| words.starts_with("given up"))
+    };
+    let line = lines.into_iter().find(told).unwrap();
+    assert_eq!(line["span"]["route"], "/v1/certificates");
+    assert_eq!(line["span"]["attempt"].as_str().unwrap().len(), 11);
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use cvm_wire::SecretText;
 use cvm_wire::device::{Endpoints, RenewRequest, VendRequest, Vended};
+use cvm_wire::import::{ImportProblem, ImportResult};
 use cvm_wire::operator::{
     AdminToken, Attempt, AttemptList, Certificate, CertificateBrief, Clock, ClockAccepted, Device,
     JournalRow, List, NewAdminToken, NewDevice, NewToken, Policy, Review, Revocation, Step,
@@ -221,6 +222,20 @@ fn new_token(maybe: Option<String>) -> NewToken {
     }
 }
 
+fn import_problem() -> ImportProblem {
+    ImportProblem { kind: t(), title: t(), status: 400, detail: t() }
+}
+
+fn import_result(maybe: Option<String>) -> ImportResult {
+    ImportResult {
+        line: 1,
+        status: 201,
+        token: maybe.as_ref().map(|_| secret()),
+        problem: maybe.as_ref().map(|_| import_problem()),
+        serial_number: maybe,
+    }
+}
+
 fn review(maybe: Option<String>) -> Review {
     Review {
         id: t(),
@@ -289,6 +304,8 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
         two("Device", (names(&device(Some(secret()))), names(&device(None)))),
         two("DeviceList", same(names(&list(device(None))))),
         two("Endpoints", (names(&endpoints), names(&Endpoints::default()))),
+        two("ImportProblem", same(names(&import_problem()))),
+        two("ImportResult", (names(&import_result(full.clone())), names(&import_result(None)))),
         two("JournalRow", (names(&row(full.clone())), names(&row(None)))),
         two("JournalRowList", same(names(&list(row(None))))),
         two(

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use crate::harness::{ADMIN_TOKEN, NOW, TOKEN, World, request};
 
 /// Every route that needs an operator.
-const GUARDED: [(&str, &str); 15] = [
+const GUARDED: [(&str, &str); 16] = [
     ("POST", "/v1/devices"),
+    ("POST", "/v1/devices:import"),
     ("GET", "/v1/devices"),
     ("GET", "/v1/devices/SN-1"),
     ("GET", "/v1/certificates"),

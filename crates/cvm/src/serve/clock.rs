@@ -84,6 +84,13 @@ pub(crate) fn system_now() -> Timestamp {
     Timestamp(seconds)
 }
 
+/// The system's time in milliseconds since 1970, for reports of when something was.
+#[expect(clippy::disallowed_methods, reason = "beside the one place that reads the clock")]
+pub(crate) fn system_unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

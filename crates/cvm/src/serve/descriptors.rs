@@ -3,11 +3,11 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files, databases, timers and the listeners themselves.
-const OWN: u64 = 64;
+pub(super) const OWN: u64 = 64;
 
-/// Raises the soft limit to the hard one, and warns where `connections`, on all listeners together,
-/// do not fit: connections that get no descriptor wait, and the operator's may be among them.
-pub(super) fn raise_limit(connections: u64) {
+/// Raises the soft limit to the hard one, and warns where `needed` files cannot be open at once:
+/// connections that get no descriptor wait, and the operator's may be among them.
+pub(super) fn raise_limit(needed: u64) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
         let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -15,7 +15,6 @@ pub(super) fn raise_limit(connections: u64) {
             tracing::debug!(%error, "the limit of open files stays as it is");
         }
     }
-    let needed = connections.saturating_add(OWN);
     let granted = getrlimit(Resource::Nofile).current;
     if let Some(granted) = granted.filter(|granted| *granted < needed) {
         tracing::warn!(

@@ -1,30 +1,37 @@
-//! What is counted, as Prometheus reads it.
+//! What is counted, as Prometheus reads it; `docs/METRICS.md` lists it, and is held to that.
 //!
 //! Labels are words of ours from short lists: no path, no serial number, nothing that a stranger
-//! wrote. Counting takes no lock.
+//! wrote. Counting takes no lock where it happens for every request.
 
 mod counted;
+mod door;
 mod listener;
+mod made;
+mod process;
+mod scraped;
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use cvm_api::{Answered, Observer};
+use cvm_api::Observer;
+use cvm_core::attempt::Act;
 use cvm_core::journal::EventKind;
+use cvm_core::key::KeyAlgorithm;
 use cvm_core::ports::Ports;
+use cvm_core::provisioning::{Swept, SweptCrls};
+use cvm_core::time::Timestamp;
+use prometheus::proto::MetricFamily;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 pub(crate) use counted::Counted;
 pub(super) use listener::{MetricsServing, serve};
+pub(super) use scraped::Source;
 
-/// Seconds: a refusal takes under a millisecond, a server-made RSA key a tenth of a second, and
-/// after 30 s every request is answered.
-const DURATION_BUCKETS: [f64; 14] =
-    [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+use counted::USUAL_OUTCOMES;
+use door::Door;
+use made::Made;
 
 /// Why an alarm did not reach a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,20 +57,25 @@ impl Reason {
     }
 }
 
-/// All metrics of one server.
-///
-/// Families and what was made of them stand beside each other, by the plural and the singular.
+/// All metrics of one server that are counted as things happen.
 pub(crate) struct Metrics {
     registry: Registry,
     alarms: IntCounterVec,
+    attempts: IntCounterVec,
+    attempt: Made<String, IntCounter>,
     certificates_issued: IntCounter,
     clock_trusted: IntGauge,
+    crls_due: IntGauge,
+    crls_signed: IntCounter,
+    door: Arc<Door>,
     journal_failures: IntCounter,
+    key_failures: IntCounter,
+    keys_made: IntCounterVec,
+    keys_waiting: IntGauge,
     notify_failures: IntCounterVec,
-    requests: IntCounterVec,
-    request: Made<(&'static str, &'static str, u16), IntCounter>,
-    durations: HistogramVec,
-    duration: Made<&'static str, Histogram>,
+    sweep_failures: IntCounterVec,
+    timers_ran: IntGauge,
+    unknown_callers: IntCounter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -73,57 +85,59 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// All at nought, and all kinds of alarms with them.
+    /// All at nought, and what is counted by rare words with them.
     ///
     /// # Errors
     /// A name that is none, or is there twice: a bug.
-    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+    pub(crate) fn new() -> Result<Self, Error> {
         let registry = Registry::new();
-        let alarms = "Alarms raised, at most one a minute for each device and kind.";
-        let issued = "Certificates issued and recorded.";
-        let trusted = "Whether certificates may be issued by the clock (1) or not (0).";
-        let journal = "Journal rows beside decisions that were not written.";
-        let notify = "Alarms that did not reach a receiver, by why.";
-        let requests = "Requests answered.";
-        let durations = "From the end of a request's head to its answer.";
+        let all = &registry;
         let version = Opts::new("cvm_build_info", "The version that runs.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         let version = IntGauge::with_opts(version)?;
         version.set(1);
-        let durations = HistogramOpts::new("cvm_request_duration_seconds", durations)
-            .buckets(DURATION_BUCKETS.to_vec());
+        all.register(Box::new(version))?;
+        let alarms = "Alarms raised, at most one a minute for each device and kind.";
+        let attempts = "Requests of registered devices that were decided.";
+        let trusted = "Whether certificates may be issued by the clock (1) or not (0).";
+        let due = "CRLs that a sweep left unsigned although they were due.";
+        let journal = "Journal rows beside decisions that were not written.";
+        let made = "Private keys made for devices.";
+        let unmade = "Private keys that were asked for and not made.";
+        let waiting = "Private keys that are being made or wait for it.";
+        let lost = "Alarms that did not reach a receiver, by why.";
+        let sweeps = "Devices and CRLs that a sweep could not do what was due for.";
+        let ran = "When the timers last ran, in seconds since 1970.";
+        let unknown = "Requests of serial numbers and certificates that nobody registered.";
         let metrics = Self {
-            alarms: IntCounterVec::new(Opts::new("cvm_alarms_total", alarms), &["kind"])?,
-            certificates_issued: IntCounter::new("cvm_certificates_issued_total", issued)?,
-            clock_trusted: IntGauge::new("cvm_clock_trusted", trusted)?,
-            journal_failures: IntCounter::new("cvm_journal_failures_total", journal)?,
-            notify_failures: IntCounterVec::new(
-                Opts::new("cvm_notify_failures_total", notify),
-                &["reason"],
+            alarms: counters(all, ("cvm_alarms_total", alarms), &["kind"])?,
+            attempts: counters(
+                all,
+                ("cvm_attempts_total", attempts),
+                &["act", "outcome", "reason"],
             )?,
-            requests: IntCounterVec::new(
-                Opts::new("cvm_requests_total", requests),
-                &["route", "method", "status"],
+            attempt: Made::default(),
+            certificates_issued: counter(
+                all,
+                "cvm_certificates_issued_total",
+                "Certificates issued and recorded.",
             )?,
-            request: Made::default(),
-            durations: HistogramVec::new(durations, &["route"])?,
-            duration: Made::default(),
+            clock_trusted: gauge(all, "cvm_clock_trusted", trusted)?,
+            crls_due: gauge(all, "cvm_crls_due", due)?,
+            crls_signed: counter(all, "cvm_crls_signed_total", "CRLs signed and recorded.")?,
+            door: Arc::new(Door::new(all)?),
+            journal_failures: counter(all, "cvm_journal_failures_total", journal)?,
+            key_failures: counter(all, "cvm_key_failures_total", unmade)?,
+            keys_made: counters(all, ("cvm_keys_made_total", made), &["algorithm"])?,
+            keys_waiting: gauge(all, "cvm_keys_waiting", waiting)?,
+            notify_failures: counters(all, ("cvm_notify_failures_total", lost), &["reason"])?,
+            sweep_failures: counters(all, ("cvm_sweep_failures_total", sweeps), &["of"])?,
+            timers_ran: gauge(all, "cvm_timers_last_run_timestamp_seconds", ran)?,
+            unknown_callers: counter(all, "cvm_unknown_callers_total", unknown)?,
             registry,
         };
-        metrics.registry.register(Box::new(version))?;
-        metrics.register()?;
         metrics.begin();
         Ok(metrics)
-    }
-
-    fn register(&self) -> Result<(), prometheus::Error> {
-        self.registry.register(Box::new(self.alarms.clone()))?;
-        self.registry.register(Box::new(self.certificates_issued.clone()))?;
-        self.registry.register(Box::new(self.clock_trusted.clone()))?;
-        self.registry.register(Box::new(self.durations.clone()))?;
-        self.registry.register(Box::new(self.journal_failures.clone()))?;
-        self.registry.register(Box::new(self.notify_failures.clone()))?;
-        self.registry.register(Box::new(self.requests.clone()))
     }
 
     /// What is counted by rare words is there before the first time: the step from nothing to one
@@ -135,6 +149,20 @@ impl Metrics {
         for reason in Reason::ALL {
             self.notify_failures.with_label_values(&[reason.as_str()]).reset();
         }
+        for (act, outcome) in USUAL_OUTCOMES {
+            self.attempt(act, outcome, "");
+        }
+        for algorithm in [KeyAlgorithm::EcP256, KeyAlgorithm::Rsa2048] {
+            self.keys_made.with_label_values(&[algorithm.as_str()]).reset();
+        }
+        for of in [OF_CRL, OF_DEVICE] {
+            self.sweep_failures.with_label_values(&[of]).reset();
+        }
+    }
+
+    /// Who is told what happens at the listeners.
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        self.door.clone()
     }
 
     /// Counts an alarm.
@@ -147,47 +175,79 @@ impl Metrics {
         self.notify_failures.with_label_values(&[reason.as_str()]).inc();
     }
 
-    /// Everything, in Prometheus' text format 0.0.4, with the clock as `ports` have it now.
-    fn text(&self, ports: &Ports) -> Result<String, prometheus::Error> {
+    /// Counts what a run of the timers did, which ended at `now`.
+    pub(super) fn timers_ran(&self, now: Timestamp, swept: &Swept, crls: &SweptCrls) {
+        let failures = |of, count: usize| {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.sweep_failures.with_label_values(&[of]).inc_by(count);
+        };
+        failures(OF_DEVICE, swept.failures.len());
+        failures(OF_CRL, crls.failed);
+        self.crls_due.set(i64::try_from(crls.left).unwrap_or(i64::MAX));
+        self.timers_ran.set(now.0);
+    }
+
+    /// Outcome and reason are words of ours: slugs of refusals and names of denials.
+    fn attempt(&self, act: Act, outcome: &str, reason: &str) -> IntCounter {
+        let key = format!("{} {outcome} {reason}", act.as_str());
+        let make = || self.attempts.with_label_values(&[act.as_str(), outcome, reason]);
+        self.attempt.get(key.as_str(), || (key.clone(), make()))
+    }
+
+    /// Everything that was counted, with the clock as `ports` have it now.
+    fn gather(&self, ports: &Ports) -> Vec<MetricFamily> {
         let reading = ports.clock.read();
         let may_issue = reading.is_trusted && reading.now >= ports.issuer.not_before();
         self.clock_trusted.set(i64::from(may_issue));
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        self.registry.gather()
     }
 }
 
-impl Observer for Metrics {
-    fn request_answered(&self, answered: Answered) {
-        let Answered { method, route, status, took } = answered;
-        let count = || self.requests.with_label_values(&[route, method, &status.to_string()]);
-        self.request.get((route, method, status), count).inc();
-        let observe = || self.durations.with_label_values(&[route]);
-        self.duration.get(route, observe).observe(took.as_secs_f64());
-    }
+const OF_CRL: &str = "crl";
+const OF_DEVICE: &str = "device";
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
+    let made = IntCounter::new(name, help)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
-/// Metrics of one family by their labels, found without a lock once they are made.
-struct Made<K, M>(ArcSwap<HashMap<K, M>>);
-
-impl<K, M> Default for Made<K, M> {
-    fn default() -> Self {
-        Self(ArcSwap::default())
-    }
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
+    let made = IntGauge::new(name, help)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
-impl<K: Copy + Eq + Hash, M: Clone> Made<K, M> {
-    fn get(&self, key: K, make: impl FnOnce() -> M) -> M {
-        if let Some(found) = self.0.load().get(&key) {
-            return found.clone();
-        }
-        let made = make();
-        self.0.rcu(|all| {
-            let mut all = HashMap::clone(all);
-            all.insert(key, made.clone());
-            all
-        });
-        made
-    }
+fn counters(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    labels: &[&str],
+) -> Result<IntCounterVec, Error> {
+    let made = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
+}
+
+fn gauges(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    labels: &[&str],
+) -> Result<IntGaugeVec, Error> {
+    let made = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
+}
+
+fn histograms(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    labels: &[&str],
+    buckets: &[f64],
+) -> Result<HistogramVec, Error> {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    let made = HistogramVec::new(options, labels)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
 #[cfg(test)]

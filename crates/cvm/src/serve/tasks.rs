@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use cvm_core::error::chain_of;
 use cvm_core::ports::{ClockDoubt, ClockStatus, Store};
-use cvm_core::provisioning::Provisioning;
+use cvm_core::provisioning::{Provisioning, Swept, SweptCrls};
 use cvm_pki::Pki;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::clock::MarkedClock;
 use super::identity::Identities;
+use super::metrics::Metrics;
 use crate::compose::{self, Composed};
 use crate::config::Config;
 
@@ -33,8 +34,10 @@ pub(super) async fn spawn(
         pki: composed.pki.clone(),
         identities,
         config,
+        metrics: composed.metrics.clone(),
         doubt: None,
     };
+    tick.metrics.timers_ran(tick.clock.believed(), &Swept::default(), &SweptCrls::default());
     tick.raise_mark().await;
     tokio::spawn(async move {
         let mut ticks = interval(TICK);
@@ -43,8 +46,8 @@ pub(super) async fn spawn(
         loop {
             ticks.tick().await;
             tick.raise_mark().await;
-            tick.sweep().await;
-            tick.sweep_crls().await;
+            let (swept, crls) = (tick.sweep().await, tick.sweep_crls().await);
+            tick.metrics.timers_ran(tick.clock.believed(), &swept, &crls);
             tick.renew_identity().await;
         }
     })
@@ -57,6 +60,7 @@ struct Tick {
     pki: Arc<Pki>,
     identities: Identities,
     config: Config,
+    metrics: Arc<Metrics>,
     /// What was last told of the clock.
     doubt: Option<ClockDoubt>,
 }
@@ -92,25 +96,27 @@ impl Tick {
     }
 
     /// Destroys what may not be answered any more.
-    async fn sweep(&self) {
+    async fn sweep(&self) -> Swept {
         let swept = self.provisioning.sweep().await;
         if swept.devices > 0 {
             tracing::debug!(devices = swept.devices, "swept");
         }
-        for cause in swept.failures {
+        for cause in &swept.failures {
             tracing::error!(cause, "a device was not swept");
         }
+        swept
     }
 
     /// Signs the CRLs that changed, and those whose time has come.
-    async fn sweep_crls(&self) {
+    async fn sweep_crls(&self) -> SweptCrls {
         let swept = self.provisioning.sweep_crls().await;
         if swept.signed > 0 {
             tracing::debug!(signed = swept.signed, "CRLs signed");
         }
-        if let Some(cause) = swept.cause {
+        if let Some(cause) = &swept.cause {
             tracing::error!(failed = swept.failed, cause, "a CRL was not signed");
         }
+        swept
     }
 
     /// Renews our server certificate where that is due; handshakes from then on use it.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn refused(body: &str) -> Option<String> {
-    let new = json::parse(body.as_bytes()).and_then(|wire| new_device(wire, &HeaderMap::new()));
+    let new = json::parse(body.as_bytes()).and_then(|wire| new_device(wire, None));
     new.err().map(|refused| refused.detail.into_owned())
 }
 

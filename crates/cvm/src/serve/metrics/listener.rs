@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cvm_core::ports::Ports;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -19,10 +18,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::Metrics;
+use super::Source;
 
-/// Connections at once; the next ones wait in the kernel's backlog.
-const CONNECTIONS_MAX: usize = 16;
+/// A request's line and header fields.
+const HEADER_BYTES_MAX: usize = 8 * 1_024;
+
+/// Header fields of a request.
+const HEADERS_MAX: usize = 64;
 
 /// From a connection's beginning to the end of its answer.
 const CONNECTION_SECONDS_MAX: u64 = 10;
@@ -50,25 +52,24 @@ impl Drop for MetricsServing {
     }
 }
 
-/// Serves `metrics` on a socket that is listening already.
+/// Serves what `source` has on a socket that is listening already, over `connections_max` connections at
+/// once; the next ones wait in the kernel's backlog.
 pub(in crate::serve) fn serve(
     listener: TcpListener,
-    metrics: Arc<Metrics>,
-    ports: Ports,
+    connections_max: usize,
+    source: Source,
 ) -> std::io::Result<MetricsServing> {
     let local_addr = listener.local_addr()?;
-    let accepting = tokio::spawn(accept_all(listener, Arc::new((metrics, ports))));
+    let accepting = tokio::spawn(accept_all(listener, connections_max, Arc::new(source)));
     Ok(MetricsServing { local_addr, accepting })
 }
 
-type Source = Arc<(Arc<Metrics>, Ports)>;
-
-async fn accept_all(listener: TcpListener, source: Source) {
+async fn accept_all(listener: TcpListener, connections_max: usize, source: Arc<Source>) {
     let bound = Duration::from_secs(CONNECTION_SECONDS_MAX);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+            accepted = listener.accept(), if connections.len() < connections_max => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(timeout(bound, speak(stream, source.clone())));
                 }
@@ -82,25 +83,25 @@ async fn accept_all(listener: TcpListener, source: Source) {
     }
 }
 
-async fn speak(stream: TcpStream, source: Source) {
+async fn speak(stream: TcpStream, source: Arc<Source>) {
     let service = service_fn(move |request| {
-        let answer = answer(&request, &source);
-        async move { Ok::<_, Infallible>(answer) }
+        let source = source.clone();
+        async move { Ok::<_, Infallible>(answer(&request, source).await) }
     });
     let connection = http1::Builder::new()
         // `CONNECTION_SECONDS_MAX` bounds it all.
         .header_read_timeout(None)
         .keep_alive(false)
+        .max_headers(HEADERS_MAX)
+        .max_header_size(HEADER_BYTES_MAX)
+        .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection for metrics");
     }
 }
 
-fn answer(
-    request: &Request<Incoming>,
-    (metrics, ports): &(Arc<Metrics>, Ports),
-) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, source: Arc<Source>) -> Response<Full<Bytes>> {
     let plain = |status, text: String| {
         let mut answer = Response::new(Full::new(Bytes::from(text)));
         *answer.status_mut() = status;
@@ -116,10 +117,14 @@ fn answer(
         answer.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
         return answer;
     }
-    match metrics.text(ports) {
-        Ok(text) => plain(StatusCode::OK, text),
-        Err(error) => {
+    match tokio::task::spawn_blocking(move || source.text()).await {
+        Ok(Ok(text)) => plain(StatusCode::OK, text),
+        Ok(Err(error)) => {
             tracing::error!(%error, "metrics cannot be written");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, String::from("see the server's log\n"))
+        }
+        Err(panic) => {
+            tracing::error!(%panic, "metrics cannot be read");
             plain(StatusCode::INTERNAL_SERVER_ERROR, String::from("see the server's log\n"))
         }
     }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cvm_api::{Answered, Limit, Notice, Side};
 use cvm_core::journal::{Event, EventClass, JournalRow};
 use cvm_core::operator::Actor;
 use cvm_core::page::{Page, PageRequest};
@@ -9,6 +10,7 @@ use cvm_core::ports::{Journal, StoreError};
 use cvm_core::testing::{TestClock, TestIssuer, test_ports};
 use cvm_core::time::{Span, Timestamp};
 use cvm_store::MemoryStore;
+use prometheus::TextEncoder;
 
 use super::*;
 
@@ -41,9 +43,12 @@ fn every_kind_of_alarm_and_of_loss_is_there_from_the_start() {
 #[test]
 fn requests_are_counted_by_route_method_and_status_from_many_threads() {
     let metrics = Metrics::new().unwrap();
+    let door = metrics.observer();
     let answer = |status, millis| {
         let took = Duration::from_millis(millis);
-        metrics.request_answered(Answered { method: "GET", route: "/readyz", status, took });
+        let problem = (status == 503).then_some("unavailable");
+        let (method, route) = ("GET", "/readyz");
+        door.request_answered(Answered { method, route, status, problem, took });
     };
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -63,6 +68,8 @@ fn requests_are_counted_by_route_method_and_status_from_many_threads() {
         |le| format!("cvm_request_duration_seconds_bucket{{route=\"/readyz\",le=\"{le}\"}}");
     assert_eq!(lines(&text, &bucket("0.005")), [bucket("0.005") + " 1000"]);
     assert_eq!(lines(&text, &bucket("1")), [bucket("1") + " 1001"]);
+    let refused = "cvm_refusals_total{problem=\"unavailable\"}";
+    assert_eq!(lines(&text, refused), [format!("{refused} 1")]);
 }
 
 #[test]
@@ -72,7 +79,10 @@ fn the_clock_is_told_of_as_issuing_takes_it() {
     let issuer = Arc::new(TestIssuer::new(now));
     let ports = test_ports(&Arc::new(MemoryStore::new()), clock.clone(), issuer);
     let metrics = Metrics::new().unwrap();
-    let told = || lines(&metrics.text(&ports).unwrap(), "cvm_clock_trusted");
+    let told = || {
+        let families = metrics.gather(&ports);
+        lines(&TextEncoder::new().encode_to_string(&families).unwrap(), "cvm_clock_trusted")
+    };
     assert_eq!(told(), ["cvm_clock_trusted 1"]);
     clock.trust(false);
     assert_eq!(told(), ["cvm_clock_trusted 0"]);
@@ -111,4 +121,54 @@ async fn a_row_that_is_not_written_is_counted_and_still_told() {
     let told = Counted::new(journal, &metrics).event_record(event).await;
     assert!(told.is_err());
     assert_eq!(lines(&text(&metrics), "cvm_journal"), ["cvm_journal_failures_total 1"]);
+}
+
+#[test]
+fn every_problem_limit_and_usual_outcome_is_there_from_the_start() {
+    let text = text(&Metrics::new().unwrap());
+    for problem in cvm_api::problems() {
+        let sample = format!("cvm_refusals_total{{problem=\"{problem}\"}}");
+        assert_eq!(lines(&text, &sample), [format!("{sample} 0")]);
+    }
+    assert_eq!(lines(&text, "cvm_limits_reached_total{").len(), Limit::ALL.len());
+    assert_eq!(lines(&text, "cvm_attempts_total{").len(), USUAL_OUTCOMES.len());
+}
+
+#[test]
+fn what_is_open_goes_up_and_down_on_its_listener_alone() {
+    let metrics = Metrics::new().unwrap();
+    let door = metrics.observer();
+    door.noticed(Side::Device, Notice::ConnectionOpened);
+    door.noticed(Side::Device, Notice::ConnectionOpened);
+    door.noticed(Side::Device, Notice::RequestBegun);
+    door.noticed(Side::Device, Notice::ConnectionClosed);
+    door.noticed(Side::Operator, Notice::HandshakeFailed);
+    let text = text(&metrics);
+    let on = |name: &str| {
+        ["device", "operator", "plain"].map(|listener| {
+            let sample = format!("{name}{{listener=\"{listener}\"}} ");
+            lines(&text, &sample).concat().replace(&sample, "")
+        })
+    };
+    assert_eq!(on("cvm_connections_open"), ["1", "0", "0"]);
+    assert_eq!(on("cvm_connections_total"), ["2", "0", "0"]);
+    assert_eq!(on("cvm_requests_in_flight"), ["1", "0", "0"]);
+    assert_eq!(on("cvm_handshakes_failed_total"), ["0", "1", "0"]);
+}
+
+#[test]
+fn attempts_are_counted_by_what_became_of_them() {
+    let metrics = Metrics::new().unwrap();
+    for (outcome, reason) in
+        [("issued", ""), ("access-denied", "wrong-token"), ("access-denied", "wrong-token")]
+    {
+        metrics.attempt(Act::Vend, outcome, reason).inc();
+    }
+    let of = |outcome: &str, reason: &str| {
+        format!("cvm_attempts_total{{act=\"vend\",outcome=\"{outcome}\",reason=\"{reason}\"}} ")
+    };
+    let text = text(&metrics);
+    assert_eq!(lines(&text, &of("issued", "")), [of("issued", "") + "1"]);
+    let denied = of("access-denied", "wrong-token");
+    assert_eq!(lines(&text, &denied), [denied + "2"]);
 }

@@ -1,29 +1,17 @@
 //! One receiver over HTTP: a signed POST, verified, bounded, and never redirected.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use cvm_core::error::chain_of;
 use cvm_core::ports::Clock;
-use rustls::RootCertStore;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use thiserror::Error;
 use ureq::http;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use super::message::Message;
 use super::secret::Secret;
-use crate::compose::named_file;
 use crate::config::{Notify, WebhookUrl};
 use crate::data_dir::Layout;
-use crate::failure::{Exit, Failure};
-
-/// To connect, TLS included.
-const CONNECT_SECONDS_MAX: u64 = 5;
-
-/// For a whole try.
-const TRY_SECONDS_MAX: u64 = 10;
+use crate::failure::Failure;
+use crate::serve::outgoing::{Receiver, words};
 
 /// A receiver, and how it is reached.
 pub(super) struct Webhook {
@@ -64,20 +52,9 @@ impl Webhook {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         let url = notify.url.clone();
-        let settings = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .https_only(url.is_https())
-            .proxy(None)
-            .max_redirects(0)
-            .user_agent(concat!("cvm/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(Duration::from_secs(CONNECT_SECONDS_MAX)))
-            .timeout_global(Some(Duration::from_secs(TRY_SECONDS_MAX)))
-            .max_idle_connections(0);
-        let settings = match url.is_https() {
-            true => settings.tls_config(tls(&roots(layout, notify)?)),
-            false => settings,
-        };
-        Ok(Self { url, secret, agent: settings.build().new_agent(), clock })
+        let (section, root_ca) = (notify.name.as_str(), notify.root_ca.as_deref());
+        let agent = Receiver { section, url: &url, root_ca }.agent(layout, 0)?;
+        Ok(Self { url, secret, agent, clock })
     }
 
     /// Sends a message once. Every try has its own time, by which the receiver tells it from what
@@ -98,52 +75,5 @@ impl Webhook {
             status if status.is_success() => Ok(()),
             status => Err(Fault::Status(status.as_u16())),
         }
-    }
-}
-
-/// What went wrong, without the URL, which two of the errors repeat.
-fn words(error: &ureq::Error) -> String {
-    match matches!(error, ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_)) {
-        true => String::from("the url cannot be asked"),
-        false => chain_of(error),
-    }
-}
-
-fn tls(roots: &[CertificateDer<'_>]) -> TlsConfig {
-    let roots: Vec<_> = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-    TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .build()
-}
-
-/// What the receiver is verified against: at least one certificate that can be used for it.
-fn roots(layout: &Layout, notify: &Notify) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let mut store = RootCertStore::empty();
-    let Some(file) = &notify.root_ca else {
-        // Some systems ship roots that no library reads.
-        let mut roots = rustls_native_certs::load_native_certs().certs;
-        roots.retain(|root| store.add(root.clone()).is_ok());
-        if roots.is_empty() {
-            let what = format!("[{}] url: the system has no root certificates", notify.name);
-            let cure = "name the receiver's in `root_ca`, or install the system's";
-            return Err(Failure::new(Exit::Failed, what).cure(cure));
-        }
-        return Ok(roots);
-    };
-    let bad = |what: String| {
-        let what = format!("[{}] root_ca = {file:?}: {what}", notify.name);
-        Failure::new(Exit::Failed, what).cure("name a PEM file with the receiver's root")
-    };
-    let roots = CertificateDer::pem_file_iter(named_file(layout, file))
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| bad(chain_of(&error)))?;
-    for root in &roots {
-        store.add(root.clone()).map_err(|error| bad(error.to_string()))?;
-    }
-    match roots.is_empty() {
-        true => Err(bad(String::from("there is no certificate in it"))),
-        false => Ok(roots),
     }
 }
