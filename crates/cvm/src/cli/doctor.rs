@@ -15,6 +15,13 @@ pub(crate) struct Doctor {
     /// The configuration (default: cvm.toml in the data directory)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Read the whole store to see that it is not damaged, also a large one and beside a server
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Judge the keys of all certificates in the store as well, each by itself and all RSA moduli
+    /// against each other; reads the store alone
+    #[arg(long)]
+    pub(crate) keys: bool,
     /// Open a sealed vault with the passphrase in the first line of this file, to look at its keys
     #[arg(long, value_name = "FILE", env = "CVM_PASSPHRASE_FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
