@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client over rustls that sends exactly what it is told.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +117,7 @@ impl Key {
 pub struct Client {
     address: String,
     config: Arc<ClientConfig>,
+    from: Option<IpAddr>,
 }
 
 impl Client {
@@ -127,7 +128,7 @@ impl Client {
     pub fn new(address: &str, root: &str) -> Result<Self> {
         let builder = Self::builder(root)?;
         let config = Arc::new(builder.with_no_client_auth());
-        Ok(Self { address: address.to_owned(), config })
+        Ok(Self { address: address.to_owned(), config, from: None })
     }
 
     /// A client that shows a certificate.
@@ -138,13 +139,27 @@ impl Client {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
         let config = Self::builder(root)?.with_client_auth_cert(chain?, key)?;
-        Ok(Self { address: address.to_owned(), config: Arc::new(config) })
+        Ok(Self { address: address.to_owned(), config: Arc::new(config), from: None })
     }
 
     /// The same, judging the server's certificate by `clock`.
     #[must_use]
     pub fn by_clock(mut self, clock: &FakeClock) -> Self {
         Arc::make_mut(&mut self.config).time_provider = Arc::new(clock.clone());
+        self
+    }
+
+    /// The same, from another address of this machine: all of 127.0.0.0/8 is.
+    #[must_use]
+    pub fn from_address(mut self, from: IpAddr) -> Self {
+        self.from = Some(from);
+        self
+    }
+
+    /// The same, asking for HTTP/2, which is the caller's to speak.
+    #[must_use]
+    pub fn asking_for_http2(mut self) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![b"h2".to_vec()];
         self
     }
 
@@ -163,7 +178,10 @@ impl Client {
     /// # Errors
     /// Where it is refused.
     pub fn connect(&self) -> Result<StreamOwned<ClientConnection, TcpStream>> {
-        let tcp = TcpStream::connect(&self.address)?;
+        let tcp = match self.from {
+            Some(from) => connect_from(from, self.address.parse()?)?,
+            None => TcpStream::connect(&self.address)?,
+        };
         tcp.set_read_timeout(Some(ANSWER_WITHIN))?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
@@ -215,6 +233,15 @@ impl Client {
         stream.write_all(&request_bytes(method, path, &[CLOSE], Some(body)))?;
         Ok(stream.flush()?)
     }
+}
+
+fn connect_from(from: IpAddr, to: SocketAddr) -> Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket(family, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddr::new(from, 0))?;
+    connect(&socket, &to)?;
+    Ok(TcpStream::from(socket))
 }
 
 pub(crate) fn request_bytes(

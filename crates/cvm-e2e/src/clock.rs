@@ -127,7 +127,8 @@ impl FakeClock {
     }
 
     /// What the environment of a program is to hold.
-    pub(crate) fn variables(&self) -> [(&'static str, OsString); 6] {
+    #[must_use]
+    pub fn variables(&self) -> [(&'static str, OsString); 6] {
         [
             ("LD_PRELOAD", self.library.clone()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.clone().into()),

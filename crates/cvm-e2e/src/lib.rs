@@ -4,6 +4,8 @@
 mod client;
 mod clock;
 mod kept;
+mod power;
+mod programs;
 mod receiver;
 
 use std::collections::BTreeMap;
@@ -16,45 +18,17 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use programs::binary;
+
 pub use client::{Client, Key, Response};
 pub use clock::FakeClock;
 pub use kept::Kept;
+pub use power::{Change, Disk, Loss, Power, Tree};
+pub use programs::{agent_binary, cvm_binary, test_python};
 pub use receiver::{Received, Receiver, Reply};
 
 /// How long the server may take to be ready: key making and two cores full of other tests.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-
-/// The `cvm` binary that was built beside these tests.
-///
-/// # Errors
-/// Where there is none.
-pub fn cvm_binary() -> Result<PathBuf> {
-    let tests = std::env::current_exe()?;
-    let profile = tests.parent().and_then(Path::parent).context("no target directory")?;
-    let binary = profile.join("cvm");
-    ensure!(
-        binary.exists(),
-        "{} is missing: run `cargo build --bin cvm` first, or `cargo xtask test`, which does",
-        binary.display()
-    );
-    Ok(binary)
-}
-
-/// The Python with the packages of `xtask/requirements.txt`: the one that `CVM_TEST_PYTHON` names, or
-/// the one that `cargo xtask test` made.
-///
-/// # Errors
-/// Where there is none.
-pub fn test_python() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("CVM_TEST_PYTHON") {
-        return Ok(PathBuf::from(named));
-    }
-    let tests = std::env::current_exe()?;
-    let made = tests.ancestors().map(|above| above.join("venv/bin/python")).find(|it| it.exists());
-    made.context(
-        "there is no Python with the packages of xtask/requirements.txt: run `cargo xtask test`",
-    )
-}
 
 /// A server of its own.
 #[derive(Debug)]
@@ -65,6 +39,8 @@ pub struct Environment {
     ready: Value,
     starts: u32,
     clock: Option<FakeClock>,
+    power: Option<Power>,
+    binary: &'static str,
 }
 
 impl Environment {
@@ -97,8 +73,9 @@ impl Environment {
         );
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let directory = tempfile::Builder::new().prefix("cvm-e2e-").tempdir()?;
-        let (ready, clock) = (Value::Null, None);
-        Ok(Self { directory, settings: all, server: None, ready, starts: 0, clock })
+        let (ready, clock, power, binary) = (Value::Null, None, None, "cvm");
+        let (settings, server, starts) = (all, None, 0);
+        Ok(Self { directory, settings, server, ready, starts, clock, power, binary })
     }
 
     /// The data directory.
@@ -118,14 +95,49 @@ impl Environment {
     /// # Errors
     /// Where there is no binary.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(cvm_binary()?);
+        let mut command = Command::new(binary(self.binary)?);
         command.args(arguments).env("CVM_DATA_DIR", self.data()).current_dir(self.scratch());
         for (key, value) in &self.settings {
             let name = format!("CVM_{}", key.replace('.', "__").to_uppercase());
             command.env(name, value);
         }
         command.envs(self.clock.iter().flat_map(FakeClock::variables));
+        command.envs(self.power.iter().flat_map(Power::variables));
         Ok(command)
+    }
+
+    /// Another build of `cvm`, from the next command on.
+    pub fn set_binary(&mut self, name: &'static str) {
+        self.binary = name;
+    }
+
+    /// Another setting, from the next command on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Watches the data directory from now on, for power cuts.
+    ///
+    /// # Errors
+    /// As [`Power::watch`].
+    pub fn watch_power(&mut self) -> Result<()> {
+        self.power = Some(Power::watch(&self.data(), self.scratch())?);
+        Ok(())
+    }
+
+    /// Who watches the data directory, if anybody does.
+    #[must_use]
+    pub fn power(&self) -> Option<&Power> {
+        self.power.as_ref()
+    }
+
+    /// Kills the server and leaves of the data directory what a power cut would.
+    ///
+    /// # Errors
+    /// As [`Power::cut`], and where nobody watches.
+    pub fn cut_power(&mut self, loss: Loss) -> Result<()> {
+        self.kill()?;
+        self.power.as_mut().context("nobody watches the data directory")?.cut(loss)
     }
 
     /// Runs a `cvm` command to its end: exit code, standard output, standard error.

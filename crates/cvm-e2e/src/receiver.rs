@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -22,6 +22,8 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 pub enum Reply {
     /// Not at all: the connection is held until the sender gives up.
     Never,
+    /// With this status, and `Retry-After` with so many seconds.
+    RetryAfter(u16, u32),
     /// With 302 and this `Location`.
     Redirect(String),
     /// With this status.
@@ -93,7 +95,15 @@ impl Receiver {
     /// # Errors
     /// Where it cannot listen.
     pub fn https() -> Result<Self> {
-        Self::listen(TcpListener::bind("127.0.0.1:0")?, &[], Some(identity()?))
+        Self::https_with(&[])
+    }
+
+    /// The same that answers `replies` in turn, and 204 after them.
+    ///
+    /// # Errors
+    /// Where it cannot listen.
+    pub fn https_with(replies: &[Reply]) -> Result<Self> {
+        Self::listen(TcpListener::bind("127.0.0.1:0")?, replies, Some(identity()?))
     }
 
     fn listen(
@@ -151,6 +161,8 @@ impl Receiver {
 fn identity() -> Result<(ServerConfig, String)> {
     let mut root = CertificateParams::new(Vec::new())?;
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Another name than the certificate has, or OpenSSL takes that for one that signed itself.
+    root.distinguished_name.push(DnType::CommonName, "the receiver's root");
     let root_key = KeyPair::generate()?;
     let root_pem = root.self_signed(&root_key)?.pem();
     let key = KeyPair::generate()?;
@@ -189,6 +201,9 @@ fn answer(mut stream: impl Read + Write, shared: &Shared) -> Result<()> {
             let ended = stream.read(&mut [0]);
             shared.holding.fetch_sub(1, Ordering::SeqCst);
             return Ok(ended.map(drop)?);
+        }
+        Reply::RetryAfter(status, seconds) => {
+            format!("HTTP/1.1 {status} -\r\nRetry-After: {seconds}\r\n")
         }
         Reply::Redirect(to) => format!("HTTP/1.1 302 -\r\nLocation: {to}\r\n"),
         Reply::Status(status) => format!("HTTP/1.1 {status} -\r\n"),

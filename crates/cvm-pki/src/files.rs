@@ -22,6 +22,21 @@ pub(crate) fn directory(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes `path` a directory where there is none, and what leads to it, of mode 0700 and with durable
+/// names. One that exists is left as it is.
+///
+/// # Errors
+/// Whatever the file system answers.
+pub fn directories(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        directories(parent)?;
+    }
+    directory(path)
+}
+
 /// Writes a file that does not exist yet: afterwards all of it is there, or nothing.
 ///
 /// # Errors
@@ -97,6 +112,20 @@ mod tests {
         replace(&path, b"three").unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"three".to_vec(), 0o600));
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn directories_that_exist_are_left_as_they_are_and_others_are_private() {
+        let scratch = tempfile::tempdir().unwrap();
+        let open = scratch.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        directories(&open.join("a/b")).unwrap();
+        directories(&open.join("a/b")).unwrap();
+        let modes = ["", "a", "a/b"].map(|path| mode(&open.join(path)));
+        assert_eq!(modes, [0o755, 0o700, 0o700]);
+        fs::write(open.join("file"), b"").unwrap();
+        assert!(directories(&open.join("file/a")).is_err());
     }
 
     #[test]

@@ -50,6 +50,7 @@ const OPERATIONS: &[(&str, &str, Who)] = &[
     ("GET /problems/{slug}", "/problems/access-denied", Who::Anyone),
     ("GET /v1/openapi.json", "/v1/openapi.json", Who::AnyoneAtOperators),
     ("POST /v1/devices", "/v1/devices", REGISTRARS),
+    ("POST /v1/devices:import", "/v1/devices:import", REGISTRARS),
     ("GET /v1/devices", "/v1/devices", READERS),
     ("GET /v1/devices/{serialNumber}", "/v1/devices/SN-1", READERS),
     ("DELETE /v1/devices/{serialNumber}", "/v1/devices/none", OPERATORS),
@@ -96,8 +97,8 @@ fn callers(environment: &Environment) -> Vec<Caller> {
         .into_iter()
         .map(|role| Caller { name: role, role: Some(role), token: token(&make(role, role, &[])) })
         .collect();
-    let expired = token(&make("expired", "owner", &["--expires", "1s"]));
-    wait_for("the token to expire", Duration::from_secs(10), || {
+    let expired = token(&make("expired", "owner", &["--expires", "5s"]));
+    wait_for("the token to expire", Duration::from_secs(60), || {
         let answer = ask(environment, "GET", "/v1/policies", expired.as_deref(), None);
         Ok((answer.status == 401).then_some(()))
     })

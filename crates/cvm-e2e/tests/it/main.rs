@@ -8,6 +8,7 @@
 )]
 
 mod admin_tokens;
+mod agent;
 mod authorization;
 mod by_hand;
 mod clock;
@@ -15,15 +16,24 @@ mod commands;
 mod crash;
 mod crls;
 mod doctor;
+mod examples;
+mod faults;
 mod hostile;
+mod import;
+mod import_csv;
 mod life;
+mod limits;
+mod logs;
 mod metrics;
 mod notify;
 mod openapi;
+mod power;
 mod problems;
 mod race;
 mod readme;
+mod rehearse;
 mod renew;
 mod secrets;
+mod traces;
 mod vectors;
 mod vend;

@@ -3,10 +3,12 @@
 use super::operator::{assert_refused, token_of};
 use super::*;
 
-/// The names of the platform's things, as its table has them.
+/// The names of the platform's things, as its tables have them.
 fn things(environment: &Environment) -> Vec<String> {
     let read = "import sqlite3, sys\n\
-                for row in sqlite3.connect(sys.argv[1]).execute('SELECT name FROM thing'):\n\
+                things = 'SELECT coalesce(thing_name, serial_number) FROM device'\n\
+                things += ' WHERE thing_at IS NOT NULL UNION SELECT name FROM left_thing'\n\
+                for row in sqlite3.connect(sys.argv[1]).execute(things):\n\
                 \x20   print(row[0])";
     let database = environment.data().join("cvm.db").to_str().unwrap().to_owned();
     let printed = hand::succeed("python3", &["-c", read, &database]);
