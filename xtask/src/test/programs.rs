@@ -16,6 +16,25 @@ const PROGRAMS: &[Program] = &[
     Program { name: "openssl", probe: &["openssl", "version"], package: "openssl" },
     Program { name: "curl", probe: &["curl", "--version"], package: "curl" },
     Program { name: "faketime", probe: &["faketime", "--version"], package: "faketime" },
+    Program {
+        name: "systemd-analyze",
+        probe: &["systemd-analyze", "--version"],
+        package: "systemd",
+    },
+    Program {
+        name: "rsvg-convert",
+        probe: &["rsvg-convert", "--version"],
+        package: "librsvg2-bin",
+    },
+    Program { name: "zbarimg", probe: &["zbarimg", "--version"], package: "zbar-tools" },
+    // For the recipes of `examples/`.
+    Program { name: "node", probe: &["node", "--version"], package: "nodejs" },
+    Program { name: "make", probe: &["make", "--version"], package: "make" },
+    Program {
+        name: "mbedTLS",
+        probe: &["cc", "-fsyntax-only", "-include", "mbedtls/ssl.h", "-x", "c", "/dev/null"],
+        package: "libmbedtls-dev",
+    },
     Program { name: "python3", probe: &["python3", "--version"], package: "python3" },
     Program {
         name: "python3 -m venv",

@@ -15,7 +15,7 @@ fn cut_until_it_succeeds(device: &Device) {
     let is_recorded = device.recipe != Recipe::Shell;
     let mut power =
         is_recorded.then(|| Power::watch(&device.home, device.home.parent().unwrap()).unwrap());
-    let mut milliseconds = 20;
+    let mut milliseconds = 40;
     for seed in 0.. {
         let mut command = device.command();
         command.envs(power.iter().flat_map(Power::variables));

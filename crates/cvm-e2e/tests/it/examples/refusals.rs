@@ -72,20 +72,20 @@ fn what_is_not_now_is_asked_again(site: &Site, recipe: Recipe) {
     assert_eq!(code, 75, "{recipe:?}: {said}");
     assert_eq!(said.matches("trying again in").count(), 1, "{said}");
 
-    let replies = [503, 429, 403].map(Reply::Status);
+    let replies = [503, 403].map(Reply::Status);
     let receiver = Receiver::https_with(&replies).unwrap();
     let device = pinned_to(site, &receiver, recipe, "SN-busy");
     let (code, said) = device.run();
     assert_eq!(code, 1, "{recipe:?}: {said}");
     let asked = receiver.received();
-    assert_eq!(asked.len(), 3, "{recipe:?}: {said}");
+    assert_eq!(asked.len(), 2, "{recipe:?}: {said}");
     for request in asked {
         assert_eq!(request.line, "POST /v1/certificates", "{recipe:?}");
         assert_eq!(request.json().unwrap()["token"], device.token(), "{recipe:?}");
     }
 
     // Who asks for more patience than a run has is left alone, until the next run.
-    let replies = [Reply::RetryAfter(202, 900), Reply::RetryAfter(503, 301)];
+    let replies = [Reply::RetryAfter(202, 900), Reply::RetryAfter(429, 301)];
     let receiver = Receiver::https_with(&replies).unwrap();
     let device = pinned_to(site, &receiver, recipe, "SN-later");
     for asked in 1..=2 {
