@@ -34,25 +34,6 @@ int key_parse(mbedtls_pk_context *key, const char *pem, size_t size,
 #endif
 }
 
-/* RFC 5758 section 3.2: ecdsa-with-SHA256 has no parameters, but mbedTLS 2.28 writes a NULL, which
- * the server refuses. The signature does not cover it, so it can be taken out; the lengths around
- * it are two less then. */
-static size_t without_null(unsigned char *der, size_t length)
-{
-    static const unsigned char with_null[] = {0x30, 0x0c, 0x06, 0x08, 0x2a, 0x86, 0x48,
-                                              0xce, 0x3d, 0x04, 0x03, 0x02, 0x05, 0x00};
-    const size_t size = sizeof with_null;
-    for (size_t at = 0; at + size <= length && der[1] == 0x81; at++) {
-        if (memcmp(der + at, with_null, size) != 0)
-            continue;
-        memmove(der + at + size - 2, der + at + size, length - at - size);
-        der[2] = (unsigned char)(der[2] - 2);
-        der[at + 1] = (unsigned char)(der[at + 1] - 2);
-        return length - 2;
-    }
-    return length;
-}
-
 int key_request(mbedtls_pk_context *key, char *csr, size_t size, mbedtls_ctr_drbg_context *random)
 {
     unsigned char der[512], base64[sizeof der * 4 / 3 + 4];
@@ -67,9 +48,9 @@ int key_request(mbedtls_pk_context *key, char *csr, size_t size, mbedtls_ctr_drb
     if (result < 0)
         return result;
     /* It stands at the end of the buffer. */
-    memmove(der, der + sizeof der - result, (size_t)result);
-    size_t length = without_null(der, (size_t)result);
-    result = mbedtls_base64_encode(base64, sizeof base64, &written, der, length);
+    size_t length = (size_t)result;
+    const unsigned char *begin = der + sizeof der - length;
+    result = mbedtls_base64_encode(base64, sizeof base64, &written, begin, length);
     if (result != 0)
         return result;
     int needed = snprintf(csr, size, "%s", "-----BEGIN CERTIFICATE REQUEST-----\\n");

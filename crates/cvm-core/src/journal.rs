@@ -36,63 +36,80 @@ impl EventClass {
     }
 }
 
-/// What happened; past tense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventKind {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+        /// What happened; past tense.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum EventKind { $($(#[$doc])* $name,)+ }
+
+        impl EventKind {
+            /// All of them; the number of each is its place.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The name in the API, and the metrics' label.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
     /// An operator's credential was made.
-    AdminTokenCreated,
+    AdminTokenCreated = "admin-token-created",
     /// An operator's credential was revoked.
-    AdminTokenRevoked,
+    AdminTokenRevoked = "admin-token-revoked",
     /// A second key was shown for a token that is bound to another, and obtained a certificate.
-    AnotherKeyIssued,
+    AnotherKeyIssued = "another-key-issued",
     /// A second key was shown for a token that is bound to another, and a human has to say.
-    AnotherKeyPending,
+    AnotherKeyPending = "another-key-pending",
     /// A second key was shown for a token that is bound to another.
-    AnotherKeyRefused,
+    AnotherKeyRefused = "another-key-refused",
     /// A token that confirmation burnt was shown with a key that was never this device's.
-    BurntTokenShown,
+    BurntTokenShown = "burnt-token-shown",
     /// A certificate was used for the first time.
-    CertificateConfirmed,
+    CertificateConfirmed = "certificate-confirmed",
     /// A candidate ended: its overlap was over, or a renewal won.
-    CertificateDropped,
+    CertificateDropped = "certificate-dropped",
     /// A certificate was issued.
-    CertificateIssued,
+    CertificateIssued = "certificate-issued",
     /// A certificate ended because another device proved the same key first.
-    CertificateKeyLost,
+    CertificateKeyLost = "certificate-key-lost",
     /// A certificate was revoked.
-    CertificateRevoked,
+    CertificateRevoked = "certificate-revoked",
     /// Another certificate took one's place.
-    CertificateSuperseded,
+    CertificateSuperseded = "certificate-superseded",
     /// A device was decommissioned.
-    DeviceDeleted,
+    DeviceDeleted = "device-deleted",
     /// A device was disabled.
-    DeviceDisabled,
+    DeviceDisabled = "device-disabled",
     /// A device was enabled again.
-    DeviceEnabled,
+    DeviceEnabled = "device-enabled",
     /// An operator made what the clock says the latest time on record.
-    ClockAccepted,
+    ClockAccepted = "clock-accepted",
     /// A device was registered.
-    DeviceRegistered,
+    DeviceRegistered = "device-registered",
     /// A policy was put in place of what had its name.
-    PolicyPut,
+    PolicyPut = "policy-put",
     /// A key that the server made was destroyed: its time was over.
-    PrivateKeyDestroyed,
+    PrivateKeyDestroyed = "private-key-destroyed",
     /// A key that the server made was answered again.
-    PrivateKeyReplayed,
+    PrivateKeyReplayed = "private-key-replayed",
     /// A request with a valid token was answered or refused, and nothing changed.
-    RequestDecided,
+    RequestDecided = "request-decided",
     /// A request with a valid token came too soon after others.
-    RequestSlowedDown,
+    RequestSlowedDown = "request-slowed-down",
     /// A human said yes to another key.
-    ReviewApproved,
+    ReviewApproved = "review-approved",
     /// A human said no to another key.
-    ReviewDenied,
+    ReviewDenied = "review-denied",
     /// A human is asked whether a token may be used with another key.
-    ReviewOpened,
+    ReviewOpened = "review-opened",
     /// A revoked certificate was used.
-    RevokedCertificateUsed,
+    RevokedCertificateUsed = "revoked-certificate-used",
     /// A device was given another token.
-    TokenGiven,
+    TokenGiven = "token-given",
 }
 
 impl EventKind {
@@ -104,40 +121,6 @@ impl EventKind {
         Self::BurntTokenShown,
         Self::RevokedCertificateUsed,
     ];
-
-    /// The name in the API; for alarms, also the metric's label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AdminTokenCreated => "admin-token-created",
-            Self::AdminTokenRevoked => "admin-token-revoked",
-            Self::AnotherKeyIssued => "another-key-issued",
-            Self::AnotherKeyPending => "another-key-pending",
-            Self::AnotherKeyRefused => "another-key-refused",
-            Self::BurntTokenShown => "burnt-token-shown",
-            Self::CertificateConfirmed => "certificate-confirmed",
-            Self::CertificateDropped => "certificate-dropped",
-            Self::CertificateIssued => "certificate-issued",
-            Self::CertificateKeyLost => "certificate-key-lost",
-            Self::CertificateRevoked => "certificate-revoked",
-            Self::CertificateSuperseded => "certificate-superseded",
-            Self::DeviceDeleted => "device-deleted",
-            Self::DeviceDisabled => "device-disabled",
-            Self::DeviceEnabled => "device-enabled",
-            Self::ClockAccepted => "clock-accepted",
-            Self::DeviceRegistered => "device-registered",
-            Self::PolicyPut => "policy-put",
-            Self::PrivateKeyDestroyed => "private-key-destroyed",
-            Self::PrivateKeyReplayed => "private-key-replayed",
-            Self::RequestDecided => "request-decided",
-            Self::RequestSlowedDown => "request-slowed-down",
-            Self::ReviewApproved => "review-approved",
-            Self::ReviewDenied => "review-denied",
-            Self::ReviewOpened => "review-opened",
-            Self::RevokedCertificateUsed => "revoked-certificate-used",
-            Self::TokenGiven => "token-given",
-        }
-    }
 }
 
 /// A row before the store has given it its number.

@@ -47,10 +47,11 @@ fn parse_der(bytes: &[u8]) -> Result<UncheckedCsr, CsrError> {
     Ok(UncheckedCsr { der: bytes.to_vec() })
 }
 
-/// The identity of the key that a request names; nothing proves possession of it.
+/// The identity of the key that a request names; nothing proves possession of it, nor that it is any
+/// good.
 pub(crate) fn claimed_key(csr: &UncheckedCsr) -> Option<KeyIdentity> {
     let request = Request::split(&csr.der).ok()?;
-    Some(SubjectKey::read(request.spki).ok()?.public_key().identity)
+    Some(SubjectKey::claimed(request.spki).ok()?.public_key().identity)
 }
 
 /// Verifies the signature and judges the key.

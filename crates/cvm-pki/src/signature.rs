@@ -23,7 +23,8 @@ pub(crate) fn verify(
 
 /// The algorithm that verifies; `content` is that of the `AlgorithmIdentifier`.
 ///
-/// RFC 5758 §3.2 and RFC 8410 §3: without parameters; RFC 4055 §5: NULL, and absent is accepted.
+/// RFC 8410 §3: without parameters. RFC 5758 §3.2 too, but mbedTLS 2 writes NULL there, which
+/// changes nothing of what is signed. RFC 4055 §5: NULL, and absent is accepted.
 fn verification(
     kind: KeyKind,
     content: &[u8],
@@ -48,9 +49,12 @@ fn verification(
         (KeyKind::Rsa, oid::RSA_PSS) => pss(parameters),
         _ => None,
     };
-    found
-        .filter(|_| kind == KeyKind::Rsa || parameters.is_empty())
-        .ok_or(CsrError::SignatureAlgorithm)
+    let are_parameters_fine = match kind {
+        KeyKind::Ed25519 => parameters.is_empty(),
+        KeyKind::P256 | KeyKind::P384 => is_null,
+        KeyKind::Rsa => true,
+    };
+    found.filter(|_| are_parameters_fine).ok_or(CsrError::SignatureAlgorithm)
 }
 
 /// RFC 4055 §3.1: the same hash for message and mask, a salt as long as the hash, as TLS has it.

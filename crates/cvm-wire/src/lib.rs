@@ -4,6 +4,7 @@
 //! name. Times are RFC 3339 texts; unknown fields are ignored on the way in.
 
 pub mod device;
+pub mod import;
 pub mod operator;
 pub mod problem;
 

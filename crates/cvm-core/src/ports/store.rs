@@ -23,6 +23,19 @@ pub trait Store: Send + Sync {
     /// The device's record, in one read by its key.
     async fn device_find(&self, serial: &SerialNumber) -> Result<Option<Device>, StoreError>;
 
+    /// Several devices' records, in the order in which they are asked for, each as
+    /// [`Store::device_find`] has it; one that cannot be read harms no other.
+    async fn devices_find(
+        &self,
+        serials: Vec<SerialNumber>,
+    ) -> Vec<Result<Option<Device>, StoreError>> {
+        let mut found = Vec::with_capacity(serials.len());
+        for serial in serials {
+            found.push(self.device_find(&serial).await);
+        }
+        found
+    }
+
     /// The certificate's row, its device's record, and who owns its key, all of one moment.
     async fn holding_find(&self, id: &CertificateId) -> Result<Option<Holding>, StoreError>;
 
@@ -44,6 +57,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`CommitError`]; with any but [`CommitError::Unavailable`] nothing was written.
     async fn device_commit(&self, change: Change) -> Result<(), CommitError>;
+
+    /// Writes several changes in their order, each as [`Store::device_commit`] does: it has its
+    /// own answer, at its own place, and sees what those before it wrote.
+    ///
+    /// They share as few commits as the store likes, so a crash may leave the first of them
+    /// written and the others not; of each, all or nothing.
+    async fn devices_commit(&self, changes: Vec<Change>) -> Vec<Result<(), CommitError>> {
+        let mut answers = Vec::with_capacity(changes.len());
+        for change in changes {
+            answers.push(self.device_commit(change).await);
+        }
+        answers
+    }
 
     /// Whether the store can be written to now.
     async fn ready(&self) -> Result<(), StoreError>;

@@ -48,6 +48,8 @@ pub struct SweptCrls {
     pub signed: usize,
     /// How many could not be; they are tried again at the next sweep, or when they are asked for.
     pub failed: usize,
+    /// How many are due still: these, and those beyond what one sweep signs.
+    pub left: usize,
     /// Why the first of these could not be.
     pub cause: Option<String>,
 }
@@ -121,12 +123,19 @@ impl Provisioning {
                 return SweptCrls { failed: 1, cause: Some(chain_of(&error)), ..swept };
             }
         };
+        // The CRLs of a CA that was taken away are nobody's to sign.
+        let is_ours =
+            |(issuer, shard): &(IssuerId, u8)| self.ports.issuer.crl_url(issuer, *shard).is_some();
+        let due: Vec<_> = due.into_iter().filter(is_ours).collect();
+        swept.left = due.len();
         for (issuer, shard) in due {
-            // The CRLs of a CA that was taken away are nobody's to sign.
             let Some(wanted) = self.crl_wanted(&issuer, shard) else { continue };
             match self.crl_renewed(&wanted).await {
-                Ok((_, Renewal::Signed)) => swept.signed += 1,
-                Ok((_, Renewal::NotDue)) => {}
+                Ok((_, Renewal::Signed)) => {
+                    swept.signed += 1;
+                    swept.left -= 1;
+                }
+                Ok((_, Renewal::NotDue)) => swept.left -= 1,
                 Err(refusal) => {
                     swept.failed += 1;
                     let cause = refusal.cause().unwrap_or_default();

@@ -1,10 +1,13 @@
-//! Registration: an operator makes a device known, with its token.
+//! Registration: an operator makes devices known, with their tokens, one by one or many at once.
+
+mod attributes;
 
 use std::collections::BTreeMap;
 
 use super::Provisioning;
-use super::operate::OperatorRefusal;
+use super::operate::OperatorRefusal::{self, Unavailable};
 use crate::device::{Device, Road, TokenToGive};
+use crate::error::chain_of;
 use crate::id::{IdError, Name, SerialNumber, ThingName, TokenMac};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::operator::Actor;
@@ -16,10 +19,6 @@ use crate::token::{Token, slot_of};
 
 /// How long the answer to a registration that brought no token can be repeated.
 pub(super) const TOKEN_REPEATABLE: Span = Span::DAY;
-
-/// AWS IoT Core: a thing has at most 50 attributes with its type, values of at most 800 characters.
-const ATTRIBUTES_MAX: usize = 50;
-const ATTRIBUTE_VALUE_CHARACTERS_MAX: usize = 800;
 
 /// A device to be registered; what is `None` gets its default.
 #[derive(Debug)]
@@ -65,6 +64,25 @@ pub struct Registered {
     pub is_new: bool,
 }
 
+/// A registration that is asked for, with its token's keyed hash.
+struct Asked {
+    new: NewDevice,
+    /// The token if it is made here.
+    token: Option<Token>,
+    mac: TokenMac,
+    now: Timestamp,
+}
+
+/// What became of a registration; `None` as long as it waits for its commit.
+type Answer = Option<Result<Registered, OperatorRefusal>>;
+
+/// Registrations that wait for a commit: what was asked, and the record that is written for it.
+#[derive(Default)]
+struct Waiting {
+    asked: Vec<(Asked, Device)>,
+    changes: Vec<Change>,
+}
+
 impl Provisioning {
     /// Registers a device. The same again, with the same token, changes nothing, whatever became
     /// of the token.
@@ -76,60 +94,132 @@ impl Provisioning {
         new: NewDevice,
         operator: &str,
     ) -> Result<Registered, OperatorRefusal> {
-        check_attributes(&new.attributes)?;
+        let answer = self.devices_register(vec![new], operator).await.pop();
+        answer.unwrap_or_else(|| Err(unanswered()))
+    }
+
+    /// Registers devices in their order, each as if it were alone, and each with its own answer;
+    /// they share reads and commits.
+    pub async fn devices_register(
+        &self,
+        new: Vec<NewDevice>,
+        operator: &str,
+    ) -> Vec<Result<Registered, OperatorRefusal>> {
         let now = self.ports.clock.read().now;
-        let (token, mac) = self.token_of(&new.serial_number, &new.token, operator);
+        let serials = new.iter().map(|new| new.serial_number.clone()).collect();
         // What is registered already is compared, not judged by what the configuration has now.
-        let known = self.ports.store.device_find(&new.serial_number).await?;
+        let mut known = self.ports.store.devices_find(serials).await.into_iter();
+        let (mut answers, mut waiting) = (Vec::with_capacity(new.len()), Waiting::default());
+        let mut policies = BTreeMap::new();
+        for new in new {
+            let known = match known.next() {
+                Some(Ok(known)) => known,
+                Some(Err(error)) => {
+                    answers.push(Some(Err(error.into())));
+                    continue;
+                }
+                None => {
+                    answers.push(Some(Err(unanswered())));
+                    continue;
+                }
+            };
+            let (token, mac) = self.token_of(&new.serial_number, &new.token, operator);
+            let asked = Asked { new, token, mac, now };
+            answers.push(match self.judge(&asked, known.as_ref(), &mut policies).await {
+                Err(refusal) => Some(Err(refusal)),
+                Ok(None) => Some(self.registered_before(asked, known)),
+                Ok(Some((device, spent_tokens))) => {
+                    waiting.changes.push(registration(device.clone(), spent_tokens, operator));
+                    waiting.asked.push((asked, device));
+                    None
+                }
+            });
+        }
+        self.registered(answers, waiting).await
+    }
+
+    /// The record to be written, and the tokens of its tombstone that no longer have a slot; `None`
+    /// where the serial number is registered.
+    async fn judge(
+        &self,
+        Asked { new, mac, now, .. }: &Asked,
+        known: Option<&Device>,
+        policies: &mut BTreeMap<Name, bool>,
+    ) -> Result<Option<(Device, Vec<TokenMac>)>, OperatorRefusal> {
+        attributes::check(&new.attributes)?;
         let tombstone = match known {
-            Some(known) if known.deleted_at.is_none() => {
-                return self.registered_before(&new, mac, known, token, now);
-            }
-            Some(tombstone) => Some(self.buried(tombstone, &new, &mac).await?),
+            Some(known) if known.deleted_at.is_none() => return Ok(None),
+            Some(tombstone) => Some(self.buried(tombstone, new, mac).await?),
             None => None,
         };
-        let (device, spent_tokens) = self.device_of(&new, mac, now, tombstone)?;
-        if new.token_expires.is_some_and(|expires| expires < now) {
+        let (device, spent_tokens) = self.device_of(new, *mac, *now, tombstone)?;
+        if new.token_expires.is_some_and(|expires| expires < *now) {
             let what = "tokenExpires is in the past: the token could never be used";
             return Err(OperatorRefusal::Invalid(String::from(what)));
         }
-        if self.ports.policies.policy_find(&device.policy).await?.is_none() {
-            return Err(OperatorRefusal::UnknownPolicy(device.policy));
-        }
-        let event = Event {
-            at: now,
-            class: EventClass::Change,
-            kind: EventKind::DeviceRegistered,
-            serial_number: Some(device.serial_number.clone()),
-            certificate: None,
-            attempt: None,
-            actor: Actor::Operator(operator.to_owned()),
-            detail: format!("thing {}, policy {}", device.thing_name, device.policy),
+        let is_there = match policies.get(&device.policy) {
+            Some(is_there) => *is_there,
+            None => {
+                let is_there = self.ports.policies.policy_find(&device.policy).await?.is_some();
+                policies.insert(device.policy.clone(), is_there);
+                is_there
+            }
         };
-        let change = Change::new(device.clone(), Vec::new(), vec![event]);
-        match self.ports.store.device_commit(Change { spent_tokens, ..change }).await {
-            Ok(()) => {
-                let version = device.version + 1;
-                Ok(Registered { device: Device { version, ..device }, token, is_new: true })
-            }
-            Err(CommitError::ThingNameTaken) => Err(OperatorRefusal::ThingNameTaken),
-            Err(CommitError::Conflict | CommitError::KeyOwned) => {
+        if is_there {
+            Ok(Some((device, spent_tokens)))
+        } else {
+            Err(OperatorRefusal::UnknownPolicy(device.policy))
+        }
+    }
+
+    /// The answers, once what waits for its commit is written.
+    async fn registered(
+        &self,
+        answers: Vec<Answer>,
+        Waiting { asked, changes }: Waiting,
+    ) -> Vec<Result<Registered, OperatorRefusal>> {
+        let mut commits = match changes.is_empty() {
+            true => Vec::new().into_iter(),
+            false => self.ports.store.devices_commit(changes).await.into_iter(),
+        };
+        let (mut asked, mut all) = (asked.into_iter(), Vec::with_capacity(answers.len()));
+        for answer in answers {
+            all.push(match answer {
+                Some(answer) => answer,
+                None => match (asked.next(), commits.next()) {
+                    (Some((Asked { token, .. }, device)), Some(Ok(()))) => {
+                        let device = Device { version: device.version + 1, ..device };
+                        Ok(Registered { device, token, is_new: true })
+                    }
+                    (Some((asked, _)), Some(Err(error))) => self.not_written(asked, error).await,
+                    (_, None) | (None, Some(_)) => Err(unanswered()),
+                },
+            });
+        }
+        all
+    }
+
+    /// The answer to a registration that was not written.
+    async fn not_written(
+        &self,
+        asked: Asked,
+        error: CommitError,
+    ) -> Result<Registered, OperatorRefusal> {
+        match error {
+            CommitError::ThingNameTaken => Err(OperatorRefusal::ThingNameTaken),
+            CommitError::Conflict | CommitError::KeyOwned => {
                 // Somebody else registered it at the same moment; perhaps just like this.
-                match self.ports.store.device_find(&new.serial_number).await? {
-                    Some(known) => self.registered_before(&new, mac, known, token, now),
-                    None => Err(OperatorRefusal::AlreadyExists),
-                }
+                let known = self.ports.store.device_find(&asked.new.serial_number).await?;
+                self.registered_before(asked, known)
             }
-            Err(error @ CommitError::Unavailable(_)) => {
-                Err(OperatorRefusal::Unavailable(crate::error::chain_of(&error)))
-            }
+            CommitError::Unavailable(_) => Err(Unavailable(chain_of(&error))),
         }
     }
 
     /// The tombstone, if the device may begin another life with this token.
     async fn buried(
         &self,
-        tombstone: Device,
+        tombstone: &Device,
         new: &NewDevice,
         mac: &TokenMac,
     ) -> Result<Device, OperatorRefusal> {
@@ -141,7 +231,7 @@ impl Provisioning {
         if is_known || self.ports.store.token_is_spent(&new.serial_number, mac).await? {
             return Err(OperatorRefusal::TokenReused);
         }
-        Ok(tombstone)
+        Ok(tombstone.clone())
     }
 
     /// The token if it is made here, and its keyed hash.
@@ -206,18 +296,16 @@ impl Provisioning {
     /// The answer where the serial number is registered already: the same again changes nothing.
     fn registered_before(
         &self,
-        new: &NewDevice,
-        mac: TokenMac,
-        mut known: Device,
-        token: Option<Token>,
-        now: Timestamp,
+        Asked { new, token, mac, now }: Asked,
+        known: Option<Device>,
     ) -> Result<Registered, OperatorRefusal> {
+        let Some(mut known) = known else { return Err(OperatorRefusal::AlreadyExists) };
         if known.deleted_at.is_some() {
             return Err(OperatorRefusal::DeviceDeleted);
         }
         let macs = known.tokens.iter().map(|token| &token.mac);
         let slot = slot_of(&mac, macs, &*self.ports.entropy);
-        let names = Names::of(new)?;
+        let names = Names::of(&new)?;
         let is_same_token = slot.is_some();
         let is_same_expiry = new.token_expires.is_none_or(|expires| {
             slot.and_then(|slot| known.tokens.get(slot)).is_some_and(|t| t.expires == expires)
@@ -236,6 +324,26 @@ impl Provisioning {
         let _moved = known.settle(now);
         Ok(Registered { device: known, token, is_new: false })
     }
+}
+
+/// The commit that makes a device known.
+fn registration(device: Device, spent_tokens: Vec<TokenMac>, operator: &str) -> Change {
+    let event = Event {
+        at: device.created_at,
+        class: EventClass::Change,
+        kind: EventKind::DeviceRegistered,
+        serial_number: Some(device.serial_number.clone()),
+        certificate: None,
+        attempt: None,
+        actor: Actor::Operator(operator.to_owned()),
+        detail: format!("thing {}, policy {}", device.thing_name, device.policy),
+    };
+    Change { spent_tokens, ..Change::new(device, Vec::new(), vec![event]) }
+}
+
+/// The store gave fewer answers than it was asked for.
+fn unanswered() -> OperatorRefusal {
+    Unavailable(String::from("the store left something without an answer"))
 }
 
 /// The names that a new device asks for, each its default where it asks for none.
@@ -258,45 +366,5 @@ impl Names {
         let policy = or_default(&new.policy, DEFAULT_POLICY)?;
         let profile = or_default(&new.profile, Profiles::DEFAULT)?;
         Ok(Self { thing_name, policy, profile })
-    }
-}
-
-fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), OperatorRefusal> {
-    let invalid = |what| Err(OperatorRefusal::Invalid(format!("attributes: {what}")));
-    if attributes.len() > ATTRIBUTES_MAX {
-        return invalid(format!("at most {ATTRIBUTES_MAX}"));
-    }
-    for (name, value) in attributes {
-        if let Err(error) = name.parse::<Name>() {
-            return invalid(format!("a name: {error}"));
-        }
-        let is_short = value.chars().count() <= ATTRIBUTE_VALUE_CHARACTERS_MAX;
-        if !is_short || value.chars().any(char::is_control) {
-            let most = ATTRIBUTE_VALUE_CHARACTERS_MAX;
-            return invalid(format!("a value has at most {most} visible characters"));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_fine(count: usize, name: usize, value: &str) -> bool {
-        let one = |at: usize| (format!("{at:0>name$}"), value.to_owned());
-        check_attributes(&(0..count).map(one).collect()).is_ok()
-    }
-
-    #[test]
-    fn attributes_fit_at_their_edge_and_not_past_it() {
-        assert!(is_fine(50, 3, "v"));
-        assert!(!is_fine(51, 3, "v"));
-        assert!(is_fine(1, 128, "v"));
-        assert!(!is_fine(1, 129, "v"));
-        assert!(is_fine(1, 3, &"é".repeat(800)));
-        assert!(!is_fine(1, 3, &"é".repeat(801)));
-        assert!(!is_fine(1, 3, "\0"));
-        assert!(check_attributes(&BTreeMap::from([(String::new(), String::new())])).is_err());
     }
 }

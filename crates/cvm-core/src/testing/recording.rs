@@ -131,6 +131,19 @@ impl Store for Recorded<dyn Store> {
         self.0.device_commit(change).await
     }
 
+    async fn devices_find(
+        &self,
+        serials: Vec<SerialNumber>,
+    ) -> Vec<Result<Option<crate::device::Device>, StoreError>> {
+        self.1.note("devices_find");
+        self.0.devices_find(serials).await
+    }
+
+    async fn devices_commit(&self, changes: Vec<Change>) -> Vec<Result<(), CommitError>> {
+        self.1.note("devices_commit");
+        self.0.devices_commit(changes).await
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.0.ready().await
     }

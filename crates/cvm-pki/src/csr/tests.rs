@@ -76,6 +76,16 @@ fn what_a_request_claims_is_the_key_that_it_may_prove() {
 }
 
 #[test]
+fn a_point_that_is_on_no_curve_is_named_and_proves_nothing() {
+    let bits = [&[4][..], &[1; 64]].concat();
+    let key = SubjectKey { kind: KeyKind::P256, bits, modulus: None };
+    let draft = Draft { spki: Some(key.spki()), ..Draft::new() };
+    let claimed = claimed_key(&parse_der(&draft.der()).unwrap());
+    assert_eq!(claimed, Some(key.public_key().identity));
+    assert!(draft.check().is_err());
+}
+
+#[test]
 fn only_the_labels_of_a_request_are_read() {
     let der = Draft::new().der();
     for (label, expected) in [
@@ -146,8 +156,11 @@ fn signature_algorithms_are_taken_by_name_and_parameters() {
     };
     let name = |oid| der::element(der::OBJECT_IDENTIFIER, &[oid]);
     assert_eq!(algorithm(&[&name(oid::ECDSA_SHA256)]), Ok(()));
+    // As mbedTLS 2 writes it.
+    assert_eq!(algorithm(&[&name(oid::ECDSA_SHA256), &[5, 0]]), Ok(()));
     for parts in [
-        &[&name(oid::ECDSA_SHA256)[..], &[5, 0]][..],
+        &[&name(oid::ECDSA_SHA256)[..], &[5, 0, 5, 0]][..],
+        &[&name(oid::ECDSA_SHA256), &[4, 0]],
         &[&name(oid::RSA_SHA256), &[5, 0]],
         &[&name(oid::ED25519)],
         // ecdsa-with-SHA1

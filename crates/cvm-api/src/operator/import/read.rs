@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::lines::Lines;
+use super::lines::{Lines, TooLong};
 use super::rows::Row;
 use crate::body::{Broken, Unread};
 use crate::limit::Limits;
@@ -34,6 +34,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    fn add(&mut self, number: u64, line: Result<&[u8], TooLong>, key: Option<&str>) {
+        self.bytes += line.map_or(0, <[u8]>::len);
+        self.rows.push(Row::read(number, line, key));
+    }
+
     fn is_full(&self) -> bool {
         self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES
     }
@@ -111,14 +116,13 @@ impl Reader {
     fn take(&mut self, piece: &[u8]) -> usize {
         let Self { key, lines, batch, .. } = self;
         let before = batch.rows.len();
-        batch.bytes += piece.len();
-        lines.cut(piece, |number, line| batch.rows.push(Row::read(number, line, key.as_deref())));
+        lines.cut(piece, |number, line| batch.add(number, line, key.as_deref()));
         batch.rows.len() - before
     }
 
     async fn finish(&mut self) -> Result<(), Stop> {
         let Self { key, lines, batch, batches, .. } = self;
-        lines.end(|number, line| batch.rows.push(Row::read(number, line, key.as_deref())));
+        lines.end(|number, line| batch.add(number, line, key.as_deref()));
         if batch.rows.is_empty() {
             return Ok(());
         }
