@@ -119,8 +119,13 @@ fn parse<'a>(name: &'static str, der: &'a [u8]) -> Result<X509Certificate<'a>, P
 
 /// The key that a certificate certifies.
 pub(crate) fn public_key_of(name: &'static str, der: &[u8]) -> Result<SubjectKey, PkiError> {
-    SubjectKey::read(parse(name, der)?.public_key().raw)
+    SubjectKey::read(spki_of(name, der)?)
         .map_err(|error| PkiError::certificate(name, error.to_string()))
+}
+
+/// The `SubjectPublicKeyInfo` of a certificate.
+pub(crate) fn spki_of<'a>(name: &'static str, der: &'a [u8]) -> Result<&'a [u8], PkiError> {
+    Ok(parse(name, der)?.tbs_certificate.subject_pki.raw)
 }
 
 /// RFC 5280 §4.2.1.2; the path of a CRL has room for 20 octets.

@@ -10,6 +10,7 @@ use cvm_core::key::{CheckedCsr, CsrError, UncheckedCsr};
 use cvm_core::ports::{Chain, CrlTemplate, Issuer, IssuerError, LeafTemplate, SignedLeaf};
 use cvm_core::time::Timestamp;
 use parking_lot::RwLock;
+use tracing::Instrument as _;
 
 use crate::ca::{Authority, CaCertificate, public_key_of};
 use crate::error::PkiError;
@@ -129,7 +130,7 @@ impl Issuer for LocalIssuer {
     }
 
     async fn leaf_sign(&self, template: LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError> {
-        self.sign(&template)
+        tracing::debug_span!("sign").in_scope(|| self.sign(&template))
     }
 
     async fn crl_sign(&self, template: CrlTemplate) -> Result<Vec<u8>, IssuerError> {
@@ -141,6 +142,7 @@ impl Issuer for LocalIssuer {
         let authority = Arc::clone(authority);
         // Some thousand entries take milliseconds to write and to lint.
         tokio::task::spawn_blocking(move || crl::sign(&authority, &url, template))
+            .instrument(tracing::debug_span!("sign_crl"))
             .await
             .map_err(|error| IssuerError::Bug(error.to_string()))?
             .map_err(refusal)

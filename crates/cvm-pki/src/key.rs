@@ -84,6 +84,19 @@ impl SubjectKey {
         }
     }
 
+    /// The key that `spki` names, good or not: enough for its identity, and as quick for every key as
+    /// the other refusals are, which are not to be told from this by their time. A compressed point
+    /// is the exception: it has to be computed, and fails where it is none.
+    pub(crate) fn claimed(spki: &[u8]) -> Result<Self, CsrError> {
+        let (kind, bits) = split(spki)?;
+        match (kind, bits.first()) {
+            (KeyKind::P256 | KeyKind::P384, Some(2 | 3)) => Self::read(spki),
+            (KeyKind::Ed25519 | KeyKind::P256 | KeyKind::P384 | KeyKind::Rsa, _) => {
+                Ok(Self { kind, bits: bits.to_vec(), modulus: None })
+            }
+        }
+    }
+
     /// SEC 1 §2.3.4: uncompressed as it stands, compressed through aws-lc; everything else, the
     /// point at infinity included, is no point. aws-lc checks that it is on the curve.
     fn read_point(

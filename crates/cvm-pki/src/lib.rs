@@ -11,6 +11,8 @@
 
 mod ca;
 mod ca_key;
+mod chain;
+mod common_factors;
 mod crl;
 mod csr;
 mod der;
@@ -22,6 +24,7 @@ mod inventory;
 mod issue;
 mod issuer;
 mod key;
+mod key_audit;
 mod key_maker;
 mod lint;
 mod oid;
@@ -34,11 +37,14 @@ mod signature;
 mod vault;
 mod weak;
 
+pub use chain::{chains_check, devices_issuer, host_is_named, server_names};
+pub use common_factors::Common;
 pub use entropy::SystemEntropy;
 pub use error::PkiError;
 pub use host::host_name_check;
 pub use inventory::{Kept, Validity, inventory, validity};
 pub use issuer::LocalIssuer;
+pub use key_audit::{Judged, KeyAudit};
 pub use key_maker::KeyPool;
 pub use pki::{CreateOptions, Created, ImportedCa, Pki, Renewed, VAULT_DIRECTORY, entry};
 pub use secrets::VaultSecrets;

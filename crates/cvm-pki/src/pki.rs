@@ -250,7 +250,7 @@ fn fingerprint(certificate: &CaCertificate) -> String {
 }
 
 /// What is ours was signed by one of our roots, the newest or one before it.
-fn verify_under(
+pub(crate) fn verify_under(
     roots: &[CaCertificate],
     certificate: &CaCertificate,
     name: &'static str,
@@ -298,7 +298,7 @@ fn load_secrets(vault: &Vault) -> Result<VaultSecrets, PkiError> {
     ))
 }
 
-fn read(path: &Path) -> Result<String, PkiError> {
+pub(crate) fn read(path: &Path) -> Result<String, PkiError> {
     fs::read_to_string(path).map_err(|source| PkiError::File {
         operation: "reading",
         path: path.to_owned(),

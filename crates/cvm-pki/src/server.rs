@@ -152,7 +152,7 @@ pub(crate) fn is_due(
         || names(&parsed) != hosts
 }
 
-fn names(certificate: &X509Certificate<'_>) -> Vec<Host> {
+pub(crate) fn names(certificate: &X509Certificate<'_>) -> Vec<Host> {
     let names = certificate.extensions().iter().find_map(|extension| {
         if let ParsedExtension::SubjectAlternativeName(names) = extension.parsed_extension() {
             Some(&names.general_names)

@@ -249,6 +249,20 @@ fn a_store_that_is_damaged_or_gone_is_told() {
 }
 
 #[test]
+fn a_store_that_is_large_or_served_is_read_whole_where_somebody_asks() {
+    let mut environment = Environment::start(&[]).unwrap();
+    assert_told(&doctor(&environment, &[]).1, "ok", "store", &["--full"]);
+    assert_told(&doctor(&environment, &["--full"]).1, "ok", "store", &["is whole"]);
+    environment.terminate().unwrap();
+    assert_told(&doctor(&environment, &[]).1, "ok", "store", &["is whole"]);
+    // A hole behind what SQLite says is there.
+    let store = File::options().append(true).open(environment.data().join("cvm.db")).unwrap();
+    store.set_len(2 << 30).unwrap();
+    assert_told(&doctor(&environment, &[]).1, "ok", "store", &["--full"]);
+    assert_told(&doctor(&environment, &["--full"]).1, "ok", "store", &["is whole"]);
+}
+
+#[test]
 fn an_address_that_another_program_has_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -299,4 +313,7 @@ fn a_server_elsewhere_is_asked_without_a_data_directory() {
         assert_told(&report, "ok", check, &[]);
     }
     assert_eq!(report.lines().count(), 4, "{report}");
+    let (code, report) = doctor(&here, &[&arguments[..], &["--keys"]].concat());
+    assert_eq!(code, 1);
+    assert_told(&report, "FAILED", "weak-keys", &["no data directory here", "on a copy"]);
 }

@@ -6,17 +6,26 @@
 //! it says so, and looks at the files and the addresses alone.
 
 mod accept;
+mod audit;
+mod check;
 mod clock;
 mod configuration;
 mod expiry;
 mod keys;
 mod listeners;
+mod machine;
 mod modes;
+mod outside;
+mod reach;
+mod registry;
 mod report;
+mod store;
+mod tls;
 
 use std::path::PathBuf;
 
 use cvm_agent::client::{Client, Trust};
+use cvm_store::Survey;
 use serde_json::Value;
 
 use super::remote::{self, Whereabouts};
@@ -33,6 +42,8 @@ struct Patient<'a> {
     layout: Layout,
     /// `None` where it has faults.
     config: Option<Config>,
+    /// What the store says of itself; `None` where it cannot be read.
+    survey: Option<Survey>,
 }
 
 /// The server, as far as it is there.
@@ -74,15 +85,29 @@ fn examine(args: &Doctor, layout: Layout) -> Report {
         true => None,
         false => configuration::check(args, &layout, &mut report),
     };
-    let patient = Patient { args, layout, config };
-    if !is_elsewhere {
-        keys::check(&patient, &mut report);
+    let mut patient = Patient { args, layout, config, survey: None };
+    if is_elsewhere {
+        clock::check(&patient, &server, &mut report);
+        listeners::check(&patient, &server, &mut report);
+        if args.keys {
+            audit::nothing(&mut report);
+        }
+        return report;
     }
+    // Before anything opens the store.
+    machine::check(&patient, &mut report);
+    keys::check(&patient, &mut report);
+    patient.survey = store::check(&patient, &server, &mut report);
     let now = clock::check(&patient, &server, &mut report);
-    if !is_elsewhere {
-        expiry::check(&patient, &server, now, &mut report);
-    }
+    registry::check(&patient, &server, now, &mut report);
+    expiry::check(&patient, &server, now, &mut report);
+    reach::check(&patient, &server, &mut report);
     listeners::check(&patient, &server, &mut report);
+    tls::check(&patient, &server, &mut report);
+    outside::check(&patient, &server, &mut report);
+    if args.keys {
+        audit::check(&patient, &mut report);
+    }
     report
 }
 

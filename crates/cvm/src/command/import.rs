@@ -31,7 +31,7 @@ use self::feed::{Feed, Source};
 use self::labels::Labels;
 use self::tally::Tally;
 use self::tokens::Tokens;
-use crate::cli::Import;
+use crate::cli::{Import, Output};
 use crate::failure::{Done, Exit, Failure};
 use crate::output;
 
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Import) -> Done {
         let mut tally = Tally::new(size, args.refused_out.as_deref())?;
         let read = check(&mut feed, &name, &mut tally);
         tally.close()?;
-        return read.and_then(|()| checked(&tally));
+        return read.and_then(|()| checked(&tally, args.server.output.output));
     }
     if args.tokens_out.is_none() && !feed.has_tokens() {
         let what =
@@ -159,7 +159,10 @@ fn check(feed: &mut Feed<Input>, name: &str, tally: &mut Tally) -> Done {
     Ok(())
 }
 
-fn checked(tally: &Tally) -> Done {
+fn checked(tally: &Tally, form: Output) -> Done {
+    if form == Output::Json {
+        output::result(form, &tally.summary(), |_, _| {})?;
+    }
     let (rows, bad) = (tally.rows(), tally.refused());
     if bad > 0 {
         return Err(Failure::new(Exit::Failed, format!("{bad} of {rows} rows are bad"))

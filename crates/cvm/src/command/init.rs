@@ -3,8 +3,6 @@
 //! It is made beside its place and moved there whole, so that a crash leaves nothing that looks
 //! like one.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use cvm_core::error::chain_of;
@@ -101,11 +99,7 @@ pub(crate) fn make(layout: &Layout, wishes: &Wishes<'_>) -> Result<Created, Fail
         }
     }
     let building = building_place(layout);
-    DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(&building)
-        .map_err(|error| Failure::file("making", &building, &error))?;
+    files::directories(&building).map_err(|error| Failure::file("making", &building, &error))?;
     let made = fill(&Layout::new(&building), wishes).and_then(|created| {
         let moved = std::fs::rename(&building, &layout.root);
         moved

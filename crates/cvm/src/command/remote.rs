@@ -7,6 +7,7 @@ use std::time::Duration;
 use cvm_agent::client::{Client, Trust};
 use cvm_agent::error::Error;
 use cvm_wire::SecretText;
+use rustls::RootCertStore;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -25,6 +26,32 @@ pub(crate) fn connect(args: &ServerArgs) -> Result<Client, Failure> {
     let token = admin_token(args, &layout)?;
     let builder = Client::builder(&server).trust(trust).bearer(SecretText::new(token));
     builder.timeout(Duration::from_secs(30)).build().map_err(operator_failure)
+}
+
+/// What a client of one's own needs for the operator API.
+pub(crate) struct Access {
+    /// Its URL.
+    pub(crate) server: String,
+    /// What it is verified against.
+    pub(crate) roots: RootCertStore,
+    /// What lets in.
+    pub(crate) token: SecretText,
+}
+
+/// The same for clients that are not blocking: with a fingerprint, the root is fetched here.
+pub(crate) fn access(args: &ServerArgs) -> Result<Access, Failure> {
+    let layout = Layout::new(&args.data.data_dir);
+    let trust = trust(args, &layout)?;
+    let server = server(args, &layout)?;
+    let token = SecretText::new(admin_token(args, &layout)?);
+    let client = Client::builder(&server).trust(trust).build().map_err(operator_failure)?;
+    let mut roots = RootCertStore::empty();
+    let certificates = match args.system_roots {
+        true => rustls_native_certs::load_native_certs().certs,
+        false => client.pinned().to_vec(),
+    };
+    roots.add_parsable_certificates(certificates);
+    Ok(Access { server: client.server(), roots, token })
 }
 
 /// Fetches a page of a list.

@@ -1,21 +1,23 @@
 //! `cvm serve`: configure, start, announce, run, drain, give up after a bound.
 
-use std::io::IsTerminal;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::Serve;
-use crate::config::{Log, LogFormat, LogLevel};
 use crate::data_dir::Layout;
 use crate::failure::{Done, Exit, Failure};
-use crate::{output, passphrase, serve};
+use crate::{log, output, passphrase, serve};
 
 /// Runs the server until it is told to end.
 pub(crate) fn run(args: &Serve) -> Done {
     let layout = Layout::new(&args.data.data_dir);
     let loaded = super::config::load(args.config.as_deref(), &layout)?;
-    log_to_stderr(&loaded.config.log);
+    #[cfg(feature = "otel")]
+    let traces = serve::traces::start(&layout, &loaded.config.trace)?;
+    #[cfg(feature = "otel")]
+    let (traces, spans) = traces.unzip();
+    #[cfg(not(feature = "otel"))]
+    let spans = None;
+    log::to_stderr(&loaded.config.log, spans);
     for note in &loaded.notes {
         tracing::warn!("{note}");
     }
@@ -43,7 +45,12 @@ pub(crate) fn run(args: &Serve) -> Done {
         }
         tracing::info!("ended");
         Ok(())
-    })
+    })?;
+    #[cfg(feature = "otel")]
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    Ok(())
 }
 
 /// The runtime that servers run on.
@@ -55,13 +62,14 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// The signals that ask the server to end.
-struct End {
+pub(crate) struct End {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl End {
-    fn listen() -> Result<Self, Failure> {
+    /// Listens from now on.
+    pub(crate) fn listen() -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("signals: {error}")))
         };
@@ -71,32 +79,13 @@ impl End {
         })
     }
 
-    async fn asked(&mut self) {
+    /// Returns at the next one.
+    pub(crate) async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// Log lines go to standard error.
-fn log_to_stderr(log: &Log) {
-    let level = match log.level {
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal());
-    // Somebody has set a logger already only in tests of this process.
-    let _already_set = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.try_init(),
-    };
 }
 
 /// Waits until the process is asked to end, for commands that stay up.

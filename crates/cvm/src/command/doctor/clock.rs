@@ -1,18 +1,18 @@
 //! The clock and the store that keeps the latest time on record: as the server tells, or from the
 //! store's file.
 
-use cvm_core::error::chain_of;
 use cvm_core::ports::{Clock as _, ClockDoubt, ClockStatus};
 use cvm_core::time::{Span, Timestamp};
 use cvm_wire::operator::Clock;
 
+use super::check::Check;
 use super::report::{Finding, Report};
 use super::{Patient, Server};
 use crate::command::remote;
 use crate::serve::clock::{MarkedClock, system_now};
 
-const CHECK: &str = "clock";
-const STORE: &str = "store";
+const CHECK: Check = Check::Clock;
+const STORE: Check = Check::Store;
 
 /// Looks at clock and store; returns the time by which the rest is to be judged.
 pub(super) fn check(patient: &Patient<'_>, server: &Server, report: &mut Report) -> Timestamp {
@@ -32,7 +32,10 @@ pub(super) fn check(patient: &Patient<'_>, server: &Server, report: &mut Report)
             clock.believed.parse().unwrap_or_else(|_| system_now())
         }
         Err(error) => {
-            report.add(Finding::failure("server", &super::mute(remote::operator_failure(error))));
+            report.add(Finding::failure(
+                Check::Server,
+                &super::mute(remote::operator_failure(error)),
+            ));
             check_files(patient, report)
         }
     }
@@ -53,19 +56,10 @@ fn told(clock: &Clock) -> Finding {
 /// What the store's file and this machine's clock say.
 fn check_files(patient: &Patient<'_>, report: &mut Report) -> Timestamp {
     let now = system_now();
-    let Some(config) = &patient.config else { return now };
-    let mark = match cvm_store::look(&config.store_url, &patient.layout.root) {
-        Ok(mark) => mark,
-        Err(error) => {
-            let cure = "name the right data directory and [store] url, or restore a backup";
-            report.add(Finding::failed(STORE, chain_of(&error), cure));
-            return now;
-        }
-    };
-    report.add(Finding::ok(STORE, format!("{} is whole", config.store_url)));
-    let clock = MarkedClock::start(mark);
+    let Some(survey) = &patient.survey else { return now };
+    let clock = MarkedClock::start(survey.mark);
     let status = before_issuer(patient, clock.status());
-    let mark = mark.map_or_else(|| String::from("none"), |mark| mark.to_string());
+    let mark = survey.mark.map_or_else(|| String::from("none"), |mark| mark.to_string());
     report.add(match status.doubt {
         None => Finding::ok(CHECK, format!("it is {now}, and the latest time on record is {mark}")),
         Some(doubt) => doubted(doubt.as_str(), &now.to_string(), &status.now.to_string(), &mark),

@@ -1,12 +1,15 @@
 //! The configuration: faults, what has no effect, and what is allowed but unwise.
 
+use cvm_store::Synchronous;
+
+use super::check::Check;
 use super::report::{Finding, Report};
 use crate::cli::Doctor;
-use crate::config::{self, Config, ConfigError, Loaded};
+use crate::config::{self, Config, ConfigError, Loaded, Setting};
 use crate::data_dir::Layout;
 use crate::environment;
 
-const CHECK: &str = "configuration";
+const CHECK: Check = Check::Configuration;
 
 /// Reads the configuration as `serve` would.
 pub(super) fn check(args: &Doctor, layout: &Layout, report: &mut Report) -> Option<Config> {
@@ -14,7 +17,10 @@ pub(super) fn check(args: &Doctor, layout: &Layout, report: &mut Report) -> Opti
     match config::load(&path, args.config.is_some(), environment::variables()) {
         Ok(loaded) => {
             let all = Finding::ok(CHECK, format!("{} has no fault", path.display()));
-            report.add_all(unwise(&loaded), all);
+            report.add_all(without_effect(&loaded), all);
+            report.add_all(always(&loaded), Finding::ok(Check::Reissue, "every token is used up"));
+            let synced = Finding::ok(Check::Durability, "what is acknowledged is on the disk");
+            report.add_all(Vec::from_iter(unsynced(&loaded.config.store_url)), synced);
             Some(loaded.config)
         }
         Err(ConfigError::File { path, source }) => {
@@ -32,46 +38,54 @@ pub(super) fn check(args: &Doctor, layout: &Layout, report: &mut Report) -> Opti
     }
 }
 
-fn unwise(loaded: &Loaded) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for note in &loaded.notes {
-        found.push(Finding::warning(CHECK, note.clone(), "take it out, or leave it for later"));
-    }
-    for setting in &loaded.settings {
-        let place = format!("[{}] {}", setting.section, setting.key);
-        match (setting.key.as_str(), setting.value.as_str()) {
-            ("reissue", "\"always\"") => {
-                let what = format!(
-                    "{place} = \"always\": who once saw a device's token gets certificates for as \
-                     long as the device is registered"
-                );
-                let cure = "use \"same-key\", and `cvm device new-token` for a device that lost \
-                            its key";
-                found.push(Finding::warning(CHECK, what, cure));
-            }
-            ("mirror", "\"\"") if setting.section == "journal" => {
-                let what = format!(
-                    "{place} is empty: a restored backup would not know what was revoked since"
-                );
-                let cure = "name a directory on another disk or machine";
-                found.push(Finding::warning(CHECK, what, cure));
-            }
-            _ => {}
-        }
+/// A store from which a power cut takes certificates that devices hold.
+fn unsynced(url: &str) -> Option<Finding> {
+    let is_unsynced = cvm_store::synchronous(url).is_ok_and(|it| it == Synchronous::Off);
+    let what =
+        format!("[store] url = \"{url}\" is never synced: a power cut takes what devices hold");
+    let cure = "take `?synchronous=off` away: it is for rehearsals only";
+    is_unsynced.then(|| Finding::failed(Check::Durability, what, cure))
+}
+
+fn without_effect(loaded: &Loaded) -> Vec<Finding> {
+    let note =
+        |note: &String| Finding::warning(CHECK, note.clone(), "take it out, or leave it for later");
+    let mut found: Vec<Finding> = loaded.notes.iter().map(note).collect();
+    let mirrors = loaded.settings.iter().filter(|it| it.section == "journal" && it.key == "mirror");
+    for _ in mirrors.filter(|it| it.value == "\"\"") {
+        let what = "[journal] mirror is empty: a restored backup would not know what was revoked \
+                    since";
+        let cure = "name a directory on another disk or machine";
+        found.push(Finding::warning(CHECK, what, cure));
     }
     found
+}
+
+/// Tokens under which certificates are had for ever.
+fn always(loaded: &Loaded) -> Vec<Finding> {
+    let settings =
+        loaded.settings.iter().filter(|it| it.key == "reissue" && it.value == "\"always\"");
+    let finding = |setting: &Setting| {
+        let what = format!(
+            "[{}] reissue = \"always\": who once saw a device's token gets certificates for as \
+             long as the device is registered",
+            setting.section
+        );
+        let cure = "use \"same-key\", and `cvm device new-token` for a device that lost its key";
+        Finding::warning(Check::Reissue, what, cure)
+    };
+    settings.map(finding).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Setting;
 
     #[test]
     fn what_is_allowed_but_unwise_is_a_warning() {
         let path = std::path::Path::new("/nonexistent/cvm.toml");
         let mut loaded = config::load(path, false, std::iter::empty()).unwrap();
-        assert_eq!(unwise(&loaded).len(), usize::from(has_empty_mirror(&loaded)));
+        assert_eq!(without_effect(&loaded).len() + always(&loaded).len(), 0);
         let template = loaded.settings.first().unwrap().clone();
         let setting = |section: &str, key: &str, value: &str| Setting {
             section: section.to_owned(),
@@ -87,15 +101,12 @@ mod tests {
         ];
         loaded.notes = vec![String::from("[mqtt] listen has no effect in this version")];
         let mut report = Report::default();
-        report.add_all(unwise(&loaded), Finding::ok(CHECK, ""));
+        report.add_all(without_effect(&loaded), Finding::ok(CHECK, ""));
+        report.add_all(always(&loaded), Finding::ok(Check::Reissue, ""));
         let text = format!("{report:?}");
         for wanted in ["[profile.line-2] reissue", "[journal] mirror", "[mqtt] listen"] {
             assert!(text.contains(wanted), "{text}");
         }
         assert_eq!((report.checks.len(), report.failed()), (3, 0));
-    }
-
-    fn has_empty_mirror(loaded: &Loaded) -> bool {
-        loaded.settings.iter().any(|setting| setting.key == "mirror")
     }
 }

@@ -4,12 +4,13 @@ use cvm_core::error::chain_of;
 use cvm_core::time::{Span, Timestamp};
 use cvm_pki::{Kept, Validity, inventory, validity};
 
+use super::check::Check;
 use super::report::{Finding, Report};
 use super::{Patient, Server};
 use crate::config::Config;
 use crate::data_dir::Layout;
 
-const CHECK: &str = "expiry";
+const CHECK: Check = Check::Expiry;
 
 /// How long before its end a certificate that somebody must replace is told of.
 const WARN_BEFORE: Span = Span(30 * Span::DAY.0);

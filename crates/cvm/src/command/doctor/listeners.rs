@@ -6,26 +6,30 @@ use std::time::Duration;
 use cvm_agent::client::Client;
 use serde_json::Value;
 
+use super::check::Check;
 use super::report::{Finding, Report};
 use super::{Patient, Server};
 use crate::command::remote;
 use crate::failure::{Exit, Failure};
 
-const CHECK: &str = "listeners";
+const CHECK: Check = Check::Listeners;
 
 /// How long a listener may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Looks at the listeners.
 pub(super) fn check(patient: &Patient<'_>, server: &Server, report: &mut Report) {
     match server {
         Server::Down(why) => {
             let cure = "start it with `cvm serve`, or name one with --server URL";
-            report.add(Finding::warning("server", why.clone(), cure));
+            report.add(Finding::warning(Check::Server, why.clone(), cure));
             free(patient, report);
         }
-        Server::Mute(failure) => report.add(Finding::failure("server", failure)),
-        Server::Up(_) => answering(patient, report),
+        Server::Mute(failure) => report.add(Finding::failure(Check::Server, failure)),
+        Server::Up(_) => {
+            report.add(Finding::ok(Check::Server, "the server answers its operators"));
+            answering(patient, report);
+        }
     }
 }
 
@@ -60,8 +64,7 @@ fn answering(patient: &Patient<'_>, report: &mut Report) {
         wrong.push(Finding::failure(CHECK, &failure));
     }
     for name in ["plain", "metrics"] {
-        let address = ready.get(name).and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let error = address.and_then(|address| reach(address).err());
+        let error = address(&ready, name).and_then(|address| reach(address).err());
         wrong.extend(error.map(|error| {
             let what = format!("the listener `{name}` takes no connection: {error}");
             Finding::failed(CHECK, what, "look at the server's log")
@@ -85,7 +88,13 @@ fn ask_as_device(patient: &Patient<'_>, ready: &Value) -> Result<(), Failure> {
     }
 }
 
-fn reach(mut address: SocketAddr) -> std::io::Result<TcpStream> {
+/// Where a listener is, as the server says.
+pub(super) fn address(ready: &Value, listener: &str) -> Option<SocketAddr> {
+    ready.get(listener)?.as_str()?.parse().ok()
+}
+
+/// Connects, from this machine.
+pub(super) fn reach(mut address: SocketAddr) -> std::io::Result<TcpStream> {
     if address.ip().is_unspecified() {
         let loopback = match address {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),

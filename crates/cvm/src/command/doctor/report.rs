@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::check::Check;
 use crate::failure::Failure;
 use crate::output::Text;
 
@@ -31,7 +32,7 @@ impl State {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
     /// Which check.
-    check: &'static str,
+    check: Check,
     state: State,
     /// What is so.
     what: String,
@@ -40,28 +41,20 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn ok(check: &'static str, what: impl Into<String>) -> Self {
+    pub(super) fn ok(check: Check, what: impl Into<String>) -> Self {
         Self { check, state: State::Ok, what: what.into(), cure: String::new() }
     }
 
-    pub(super) fn warning(
-        check: &'static str,
-        what: impl Into<String>,
-        cure: impl Into<String>,
-    ) -> Self {
+    pub(super) fn warning(check: Check, what: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { check, state: State::Warning, what: what.into(), cure: cure.into() }
     }
 
-    pub(super) fn failed(
-        check: &'static str,
-        what: impl Into<String>,
-        cure: impl Into<String>,
-    ) -> Self {
+    pub(super) fn failed(check: Check, what: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { check, state: State::Failed, what: what.into(), cure: cure.into() }
     }
 
     /// What kept a check from being made.
-    pub(super) fn failure(check: &'static str, failure: &Failure) -> Self {
+    pub(super) fn failure(check: Check, failure: &Failure) -> Self {
         Self::failed(check, failure.what.clone(), failure.cure.clone())
     }
 }
@@ -75,6 +68,11 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn add(&mut self, finding: Finding) {
         self.checks.push(finding);
+    }
+
+    /// Adds what was found, if anything was to be seen.
+    pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.checks.extend(findings);
     }
 
     /// Adds what is wrong, or where nothing is, that `all` is well.
@@ -93,7 +91,8 @@ impl Report {
     pub(super) fn write(&self, text: &mut Text) {
         for finding in &self.checks {
             let Finding { check, state, what, cure } = finding;
-            let line = format!("{:<7}  {check:<13}  {}", state.word(), what.replace('\n', ";"));
+            let line =
+                format!("{:<7}  {:<14}  {}", state.word(), check.as_str(), what.replace('\n', ";"));
             match cure.is_empty() {
                 true => text.line(line),
                 false => text.line(format!("{line}. What to do: {cure}")),

@@ -53,7 +53,7 @@ impl Columns {
             let cell = std::str::from_utf8(cell)
                 .map_err(|_| String::from("it is not UTF-8: save the file as UTF-8"))?;
             let Some(name) = NAMES.into_iter().find(|name| *name == cell) else {
-                return Err(unknown(cell));
+                return Err(unknown(index, cell));
             };
             if names.contains(&name) {
                 return Err(format!("it names the column {name} twice"));
@@ -113,11 +113,15 @@ impl Columns {
     }
 }
 
-fn unknown(cell: &str) -> String {
-    const CHARACTERS_MAX: usize = 64;
-    let shown: String = cell.chars().take(CHARACTERS_MAX).collect();
+/// What has as many characters as a token may be one, in a file without a header.
+fn unknown(index: usize, cell: &str) -> String {
+    const TOKEN_CHARACTERS_MIN: usize = 16;
+    let shown = match cell.chars().count() < TOKEN_CHARACTERS_MIN {
+        true => format!("it names a column {cell:?}"),
+        false => format!("its field {} is the name of no column", index + 1),
+    };
     let hint = if cell.contains([';', '\t']) { "; columns are separated by commas" } else { "" };
-    format!("it names a column {shown:?}; there are {}{hint}", NAMES.join(", "))
+    format!("{shown}; there are {}{hint}", NAMES.join(", "))
 }
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
@@ -193,6 +197,15 @@ mod tests {
         check("serial,token,serial", "serial twice");
         check("serial;token", "separated by commas");
         check("serial,", "\"\"");
+        check("serial,a name that is too long", "field 2 is the name of no column");
+    }
+
+    #[test]
+    fn a_file_without_a_header_does_not_have_its_first_token_told() {
+        for row in ["my own token 0123,SN-1", "token;serial;my own token 0123"] {
+            let fault = columns(row).unwrap_err();
+            assert!(!fault.contains("my own"), "{fault}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What became of the rows: counted, told, and written down where that was asked for.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
@@ -275,13 +275,26 @@ impl Summary {
     }
 }
 
+/// The list's first line.
+const HEADER: &[u8] = b"line,serial,cause\n";
+
+/// Opens the list and begins it anew; what is not such a list may be the only copy of tokens.
 fn open(path: &Path) -> Result<(PathBuf, BufWriter<File>), Failure> {
-    let mut out = File::create(path).map(BufWriter::new);
-    if let Ok(out) = &mut out {
-        out.write_all(b"line,serial,cause\n")
-            .map_err(|error| Failure::file("writing", path, &error))?;
+    let fault = |error: io::Error| Failure::file("writing", path, &error);
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).open(path).map_err(fault)?;
+    if file.metadata().map_err(fault)?.is_file() {
+        let mut first = Vec::with_capacity(HEADER.len());
+        let there = File::open(path).map_err(fault)?;
+        there.take(HEADER.len() as u64).read_to_end(&mut first).map_err(fault)?;
+        if !HEADER.starts_with(&first) {
+            let what = format!("{} is there, and is no list of refused rows", path.display());
+            return Err(Failure::new(Exit::Usage, what).cure("give another --refused-out"));
+        }
+        file.set_len(0).map_err(fault)?;
     }
-    let out = out.map_err(|error| Failure::file("writing", path, &error))?;
+    let mut out = BufWriter::new(file);
+    out.write_all(HEADER).map_err(fault)?;
     Ok((path.to_owned(), out))
 }
 
@@ -313,6 +326,22 @@ mod tests {
         assert_eq!(doubt(Origin::MadeNow, Sends::Again), [true]);
         assert_eq!(doubt(Origin::FoundHere, Sends::First), [true]);
         assert!(doubt(Origin::Brought, Sends::Again).is_empty());
+    }
+
+    #[test]
+    fn a_list_of_refused_rows_takes_the_place_of_no_other_file() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("tokens.csv");
+        for other in ["serial,token\nSN-1,my own token 0123\n", "serial\nSN-1\n"] {
+            std::fs::write(&path, other).unwrap();
+            assert!(Tally::new(None, Some(&path)).is_err());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), other);
+        }
+        for earlier in ["", "line,ser", "line,serial,cause\n7,SN-1,why\n"] {
+            std::fs::write(&path, earlier).unwrap();
+            Tally::new(None, Some(&path)).unwrap().close().unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "line,serial,cause\n");
+        }
     }
 
     #[test]

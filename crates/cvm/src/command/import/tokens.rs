@@ -68,10 +68,10 @@ impl Tokens {
             self.file.set_len(self.length).map_err(|error| self.fault(&error))?;
         }
         self.unwritten.push_str(found.missing);
-        if is_torn || !self.unwritten.is_empty() {
-            self.sync()?;
-            sync_directory(&self.path).map_err(|error| self.fault(&error))?;
-        }
+        self.sync()?;
+        // A run that was killed may have written what it did not come to sync.
+        let synced = self.file.sync_all().and_then(|()| sync_directory(&self.path));
+        synced.map_err(|error| self.fault(&error))?;
         Ok(is_torn.then(|| {
             format!(
                 "{}: its last {} bytes were written when the power went, and never used: they are \
