@@ -19,5 +19,10 @@ pub(crate) fn run_in(steps: &mut Steps) {
         // `-D warnings` goes to clippy alone: RUSTFLAGS would rebuild the world for the next step.
         run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });
+    steps.step("clippy of the build with traces", || {
+        // The whole workspace, so that its features are as before and its crates are not checked anew.
+        let command = ["clippy", "--workspace", "--features", "cvm/otel", "--bin", "cvm"];
+        run(cargo(&command).args(["--", "-D", "warnings"]))
+    });
     steps.step("tidy", tidy);
 }

@@ -7,9 +7,11 @@
     reason = "a command-line tool speaks on its terminal"
 )]
 
+mod bench;
 mod check;
 mod deny;
 mod doc;
+mod power;
 mod process;
 mod run;
 mod steps;
@@ -22,9 +24,12 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+  bench ARGS  what a vend costs, beside its floor and its peers; `bench --help` tells more
+  bench-smoke a second of each benchmark: that they run
   check       formatting, lints and tidy; no test runs
   deny        cargo-deny: advisories, bans, licences, sources (needs a network)
   doc         the documentation of all crates, warnings denied
+  power       power cuts of a real ext4 under load (needs root and loop devices)
   run [ARGS]  the server on loopback: `cvm dev ARGS`
   test        everything CI runs; installs what tests need, and says which
   tidy        the rules of this repository that no other tool checks
@@ -34,9 +39,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        ["bench", rest @ ..] => bench::bench(rest),
+        ["bench-smoke"] => bench::smoke(),
         ["check"] => check::check(),
         ["deny"] => deny::deny(),
         ["doc"] => doc::doc(),
+        ["power"] => power::power(),
         ["run", rest @ ..] => run::run(rest),
         ["test"] => test::test(),
         ["tidy"] => tidy::tidy(),

@@ -57,7 +57,8 @@ impl Token {
             )));
         }
         match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::new(Zeroizing::new(text.to_owned())),
+            Ok(text) => Self::new(Zeroizing::new(text.to_owned()))
+                .map_err(|_| Error::Usage(format!("{what}: it is empty"))),
             Err(_) => Err(Error::Usage(format!("{what}: a token is text"))),
         }
     }

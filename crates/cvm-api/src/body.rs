@@ -98,7 +98,7 @@ pub(crate) async fn read(
 #[derive(Debug)]
 pub(crate) struct Broken;
 
-/// A body of any length, of which the first bytes are there.
+/// A body of any length, of which the first or next bytes may be there.
 pub(crate) struct Unread {
     first: Option<Bytes>,
     rest: Body,
@@ -116,6 +116,11 @@ impl Unread {
             }
         }
         Ok(None)
+    }
+
+    /// Gives back the end of what came last, for the next time.
+    pub(crate) fn put_back(&mut self, end: Bytes) {
+        self.first = Some(end);
     }
 }
 

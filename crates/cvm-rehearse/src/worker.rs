@@ -23,6 +23,7 @@ use crate::tls::Tls;
 /// The first wait where the server names none; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const OWN_WAIT_MAX: Duration = Duration::from_secs(2);
+const TOLD_WAIT_MAX: Duration = Duration::from_secs(86_400);
 
 /// How long a device takes to start again after it lost power, at most.
 const RESTART_MILLISECONDS: usize = 20;
@@ -177,9 +178,9 @@ impl Worker {
 /// How long to wait before asking again: what the server says, else twice as long each time; and
 /// not everybody at once.
 pub(crate) fn wait(told: Option<Duration>, vain: u32, mut luck: Rng) -> Duration {
-    let full = told.unwrap_or_else(|| {
-        FIRST_WAIT.saturating_mul(1 << vain.saturating_sub(1).min(10)).min(OWN_WAIT_MAX)
-    });
+    let own = FIRST_WAIT.saturating_mul(1 << vain.saturating_sub(1).min(10)).min(OWN_WAIT_MAX);
+    // Longer than anybody's patience is long enough.
+    let full = told.map_or(own, |told| told.min(TOLD_WAIT_MAX));
     let spread = usize::try_from(full.as_millis() / 4).unwrap_or(usize::MAX);
     full + Duration::from_millis(u64::try_from(luck.below(spread)).unwrap_or(0))
 }
@@ -243,5 +244,6 @@ mod tests {
         let luck = || Rng::at(1, &[]);
         assert!(wait(None, 1, luck()) < wait(None, 3, luck()));
         assert!(wait(None, u32::MAX, luck()) <= OWN_WAIT_MAX * 5 / 4);
+        assert!(wait(Some(Duration::MAX), 1, luck()) <= TOLD_WAIT_MAX * 5 / 4);
     }
 }

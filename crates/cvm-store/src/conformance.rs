@@ -8,6 +8,7 @@ pub mod given;
 mod journal;
 mod keys;
 mod lists;
+mod many;
 mod operators;
 mod reads;
 mod revocations;
@@ -92,6 +93,7 @@ checks! {
         a_key_is_owned_from_the_commit_on
         a_key_that_nobody_owns_is_nobodys_after_not_others
         a_name_given_up_is_free
+        a_name_that_is_a_serial_number_is_one_devices_too
         a_spent_token_is_spent_for_its_device
         a_thing_is_made_once
         a_thing_is_removed_by_its_device_only
@@ -113,6 +115,12 @@ checks! {
         devices_are_in_byte_order_of_their_serial_number
         policies_are_in_order_of_their_name
         the_journal_is_in_order_of_writer_and_number
+    }
+    many {
+        each_of_many_changes_has_its_own_answer_at_its_place
+        each_of_many_changes_sees_what_those_before_it_wrote
+        many_records_come_in_the_order_in_which_they_are_asked_for
+        of_nothing_nothing_comes
     }
     operators {
         a_credential_that_time_ended_holds_no_name

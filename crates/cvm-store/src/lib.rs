@@ -6,29 +6,37 @@
 
 mod conditions;
 pub mod conformance;
+mod counters;
 mod error;
 mod memory;
 mod page;
 mod queue;
 mod sqlite;
+mod survey;
 mod unknown;
+mod url;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cvm_core::ports::{Attempts, Catalogue, Journal, Operators, Policies, Revocations, Store};
 use cvm_core::time::Timestamp;
 
+pub use counters::{Counters, Observed};
 pub use error::OpenError;
 pub use memory::MemoryStore;
-pub use sqlite::{Counters, Fault, Faults};
+pub use sqlite::{Fault, Faults};
+pub use survey::{Depth, KeyRow, LiveToken, Survey};
+pub use url::Synchronous;
 
 use sqlite::{SqliteAttempts, SqliteStore};
+use url::StoreUrl;
 
 /// The attempts' file, beside the registry's.
 const ATTEMPTS_FILE: &str = "attempts.db";
 
-/// Opens the store that `url` names: `sqlite:PATH`, where a relative path is one in `directory`.
+/// Opens the store that `url` names: `sqlite:PATH`, where a relative path is one in `directory`, and
+/// `?synchronous=off` behind it is for rehearsals ([`Synchronous::Off`]).
 ///
 /// Makes and migrates what is not there. It blocks, for as long as a log has to be read or a schema
 /// migrated.
@@ -44,9 +52,11 @@ pub fn open(url: &str, directory: &Path) -> Result<Stores, OpenError> {
 /// # Errors
 /// As [`open`].
 pub fn open_with_faults(url: &str, directory: &Path, faults: &Faults) -> Result<Stores, OpenError> {
-    let path = directory.join(sqlite_path(url)?);
+    let url = StoreUrl::parse(url)?;
+    let path = directory.join(url.path);
     let counters = Arc::new(Counters::default());
-    let store = Arc::new(SqliteStore::open(&path, faults, counters.clone())?);
+    let store = SqliteStore::open(&path, url.synchronous, faults, counters.clone())?;
+    let store = Arc::new(store);
     let attempts_path = path.with_file_name(ATTEMPTS_FILE);
     let attempts = Arc::new(SqliteAttempts::open(&attempts_path, counters.clone())?);
     Ok(Stores {
@@ -69,7 +79,44 @@ pub fn open_with_faults(url: &str, directory: &Path, faults: &Faults) -> Result<
 /// # Errors
 /// [`OpenError`] says what is wrong with the URL or the file.
 pub fn look(url: &str, directory: &Path) -> Result<Option<Timestamp>, OpenError> {
-    sqlite::look::mark(&directory.join(sqlite_path(url)?))
+    sqlite::look::mark(&directory.join(StoreUrl::parse(url)?.path))
+}
+
+/// What the store that `url` names says of itself at `now`, without a word of any device.
+///
+/// As [`look`]; as long as reading all of it takes only at [`Depth::Whole`].
+///
+/// # Errors
+/// As [`look`].
+pub fn survey(
+    url: &str,
+    directory: &Path,
+    depth: Depth,
+    now: Timestamp,
+) -> Result<Survey, OpenError> {
+    sqlite::look::survey(&directory.join(StoreUrl::parse(url)?.path), depth, now)
+}
+
+/// Hands every certificate of the store that `url` names to `take`, with a number that there are no
+/// more of: for who judges their keys. Takes nothing from a server that has it open.
+///
+/// # Errors
+/// As [`look`].
+pub fn keys_each(
+    url: &str,
+    directory: &Path,
+    take: &mut dyn FnMut(KeyRow, u64),
+) -> Result<(), OpenError> {
+    sqlite::look::keys(&directory.join(StoreUrl::parse(url)?.path), take)
+}
+
+/// Live certificates whose key is in a live certificate of another device too, one key after the
+/// other; a thousand at most.
+///
+/// # Errors
+/// As [`look`].
+pub fn keys_shared(url: &str, directory: &Path) -> Result<Vec<KeyRow>, OpenError> {
+    sqlite::look::shared(&directory.join(StoreUrl::parse(url)?.path))
 }
 
 /// Whether [`open`] knows what `url` names; opens nothing.
@@ -77,26 +124,28 @@ pub fn look(url: &str, directory: &Path) -> Result<Option<Timestamp>, OpenError>
 /// # Errors
 /// [`OpenError::Url`].
 pub fn url_check(url: &str) -> Result<(), OpenError> {
-    sqlite_path(url).map(drop)
+    StoreUrl::parse(url).map(drop)
 }
 
-fn sqlite_path(url: &str) -> Result<&str, OpenError> {
-    // `sqlite://cvm.db` would be /cvm.db, which nobody who writes that means.
-    let is_path = |path: &&str| {
-        !path.is_empty()
-            && !path.ends_with('/')
-            && (!path.starts_with("//") || path.starts_with("///"))
-    };
-    let path = url.strip_prefix("sqlite:").filter(is_path);
-    path.ok_or_else(|| OpenError::Url(url_scheme_only(url)))
+/// When commits to the store that `url` names are synced; opens nothing.
+///
+/// # Errors
+/// [`OpenError::Url`].
+pub fn synchronous(url: &str) -> Result<Synchronous, OpenError> {
+    StoreUrl::parse(url).map(|url| url.synchronous)
 }
 
-/// The URL up to its scheme, as what follows may hold a password.
-fn url_scheme_only(url: &str) -> String {
-    match url.split_once(':') {
-        Some(("sqlite", _)) | None => url.to_owned(),
-        Some((scheme, _)) => format!("{scheme}:…"),
-    }
+/// The files of the store that `url` names, each with what it holds, in short words of ours: the
+/// registry, the log of its latest commits, the attempts. Opens nothing.
+///
+/// # Errors
+/// [`OpenError::Url`].
+pub fn files(url: &str, directory: &Path) -> Result<[(&'static str, PathBuf); 3], OpenError> {
+    let registry = directory.join(StoreUrl::parse(url)?.path);
+    let mut log = registry.clone().into_os_string();
+    log.push("-wal");
+    let attempts = registry.with_file_name(ATTEMPTS_FILE);
+    Ok([("registry", registry), ("log", log.into()), ("attempts", attempts)])
 }
 
 /// One store behind all of its ports.

@@ -20,6 +20,7 @@ mod text;
 mod write;
 mod writer;
 
+use std::error::Error as StdError;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -27,6 +28,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use cvm_core::certificate::CertificateRecord;
 use cvm_core::device::Device;
+use cvm_core::error::chain_of;
 use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, TokenMac};
 use cvm_core::journal::{Event, JournalRow};
 use cvm_core::page::{Page, PageRequest};
@@ -36,18 +38,20 @@ use cvm_core::ports::{
 };
 use cvm_core::time::Timestamp;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
-use self::database::REGISTRY;
+use self::database::{REGISTRY, REGISTRY_UNSYNCED};
 use self::readers::Readers;
 use self::shared::Shared;
-use self::writer::{Answer, JOBS_WAITING_MAX, Job, Outcome, Task, Writer};
+use self::writer::{Answer, JOBS_WAITING_MAX, Job, Outcome, Task, WRITES_MAX, Writer};
+use crate::counters::Counters;
 use crate::error::{Failure, OpenError};
 use crate::page;
 use crate::queue::Queue;
+use crate::url::Synchronous;
 
 pub(crate) use self::attempts::SqliteAttempts;
 pub use self::fault::{Fault, Faults};
-pub use self::shared::Counters;
 
 /// The registry in a file.
 pub(crate) struct SqliteStore {
@@ -66,15 +70,21 @@ impl SqliteStore {
     /// Opens the registry in the file at `path`; blocks.
     pub(crate) fn open(
         path: &Path,
+        synchronous: Synchronous,
         faults: &Faults,
         counters: Arc<Counters>,
     ) -> Result<Self, OpenError> {
-        let connection = REGISTRY.open(path)?;
+        let database = match synchronous {
+            Synchronous::Full => &REGISTRY,
+            Synchronous::Off => &REGISTRY_UNSYNCED,
+        };
+        let connection = database.open(path)?;
         let queue = Arc::new(Queue::new(JOBS_WAITING_MAX));
         let shared = Arc::new(Shared::new(counters));
         let (theirs, faults) = (queue.clone(), faults.clone());
-        let writer = Writer::new(path.to_owned(), connection, theirs, shared.clone(), faults)
-            .map_err(|error| OpenError::sqlite(path, &error))?;
+        let writer =
+            Writer::new((path.to_owned(), database), connection, theirs, shared.clone(), faults)
+                .map_err(|error| OpenError::sqlite(path, &error))?;
         let readers = Readers::start(path)?;
         let thread = std::thread::Builder::new()
             .name(String::from("cvm-store-write"))
@@ -85,14 +95,36 @@ impl SqliteStore {
     }
 
     async fn write(&self, task: Task) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        self.writer.queue.push(Job { task, answer }).map_err(|_| self.refusal())?;
-        answered.await.map_err(|_| Failure::Stopped)?
+        let span = tracing::debug_span!("commit", writes = tracing::field::Empty);
+        let _waiting = self.shared.counters.write_waits();
+        async {
+            let (answer, answered) = oneshot::channel();
+            let job = Job { task, answer, span: tracing::Span::current() };
+            self.writer.queue.push(job).map_err(|_| self.refusal())?;
+            answered.await.map_err(|_| Failure::Stopped)?
+        }
+        .instrument(span)
+        .await
     }
 
     /// Why the queue took nothing more.
     fn refusal(&self) -> Failure {
         self.shared.down().unwrap_or(Failure::QueueFull)
+    }
+
+    /// Writes so many changes as may share a job.
+    async fn write_some(&self, changes: Vec<Change>) -> Vec<Result<(), CommitError>> {
+        let count = changes.len();
+        let with_record = |change: Change| Ok((record_of(&change)?, change));
+        let written = match changes.into_iter().map(with_record).collect() {
+            Ok(changes) => self.write(Task::Changes(changes)).await,
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(Outcome::Each(answers)) => answers,
+            Ok(Outcome::Done | Outcome::MarkWas(_) | Outcome::Refused(_)) => Vec::new(),
+            Err(error) => repeat(&error, count, |cause| Err(CommitError::Unavailable(cause))),
+        }
     }
 
     async fn write_simply(&self, task: Task) -> Result<Outcome, StoreError> {
@@ -141,10 +173,31 @@ impl Store for SqliteStore {
     }
 
     async fn device_commit(&self, change: Change) -> Result<(), CommitError> {
-        // Here and not on the writer's thread, of which there is one.
-        let record = serde_json::to_string(&change.device)
-            .map_err(|error| CommitError::Unavailable(Box::new(error)))?;
+        let record = record_of(&change)?;
         self.write(Task::Change(Box::new(change), record)).await.map(drop)
+    }
+
+    async fn devices_find(
+        &self,
+        serials: Vec<SerialNumber>,
+    ) -> Vec<Result<Option<Device>, StoreError>> {
+        let count = serials.len();
+        match self.readers.read(move |connection| read::each_device(connection, &serials)).await {
+            Ok(found) => found,
+            Err(error) => repeat(&error, count, |cause| Err(StoreError::Unavailable(cause))),
+        }
+    }
+
+    async fn devices_commit(&self, changes: Vec<Change>) -> Vec<Result<(), CommitError>> {
+        let mut answers = Vec::with_capacity(changes.len());
+        let mut changes = changes.into_iter();
+        loop {
+            let some: Vec<_> = changes.by_ref().take(WRITES_MAX).collect();
+            if some.is_empty() {
+                return answers;
+            }
+            answers.extend(self.write_some(some).await);
+        }
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
@@ -153,7 +206,7 @@ impl Store for SqliteStore {
 
     async fn mark_raise(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         match self.write_simply(Task::Mark(now)).await? {
-            Outcome::Done | Outcome::Refused(_) => Ok(None),
+            Outcome::Done | Outcome::Each(_) | Outcome::Refused(_) => Ok(None),
             Outcome::MarkWas(before) => Ok(before),
         }
     }
@@ -258,6 +311,22 @@ impl Journal for SqliteStore {
         let rows = self.readers.read(move |c| read::journal(c, after, one_more(limit))).await?;
         Ok(page::cut(rows, limit, page::journal_key))
     }
+}
+
+/// The record of a change in its stored form. Not made on the writer's thread, of which there is
+/// one.
+fn record_of(change: &Change) -> Result<String, CommitError> {
+    serde_json::to_string(&change.device).map_err(|error| CommitError::Unavailable(Box::new(error)))
+}
+
+/// One failure, told to everybody whom it meets.
+fn repeat<T>(
+    error: &(dyn StdError + 'static),
+    count: usize,
+    told: impl Fn(Box<dyn StdError + Send + Sync>) -> T,
+) -> Vec<T> {
+    let cause = error.source().map_or_else(|| error.to_string(), chain_of);
+    (0..count).map(|_| told(cause.clone().into())).collect()
 }
 
 fn start_of(request: &PageRequest) -> String {

@@ -8,7 +8,9 @@
 
 mod admin;
 mod doctor;
+mod import;
 mod on_device;
+mod rehearse;
 
 use std::path::PathBuf;
 
@@ -18,7 +20,9 @@ use crate::config::HostName;
 
 pub(crate) use admin::{AdminCommand, AdminTokenCommand, AdminTokenCreate};
 pub(crate) use doctor::Doctor;
+pub(crate) use import::Import;
 pub(crate) use on_device::{Enroll, KeyAlgorithm, Renew, TokenArgs};
+pub(crate) use rehearse::{KeyExchange as RehearseKeyExchange, Rehearse};
 
 /// A certificate vending machine for IoT fleets.
 #[derive(Debug, Parser)]
@@ -56,6 +60,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Check configuration, keys, clock, store, expiry and listeners, each with its fix
     Doctor(Doctor),
+    /// Rehearse with a virtual fleet: answers are lost on purpose, and nothing may be lost by it
+    Rehearse(Rehearse),
     /// Check a configuration, or show what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -174,6 +180,8 @@ pub(crate) struct ServerArgs {
 pub(crate) enum DeviceCommand {
     /// Register a device and print its one-time token
     Add(DeviceAdd),
+    /// Register the devices of a CSV file; safe to run again after any failure
+    Import(Import),
     /// Give a device another token: burns the older ones and revokes what they obtained and nobody
     /// has used
     NewToken(NewToken),

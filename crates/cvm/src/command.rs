@@ -9,9 +9,11 @@ mod device;
 mod doctor;
 mod enroll;
 mod explain;
+mod import;
 mod init;
 mod operate;
 mod policy;
+mod rehearse;
 mod remote;
 mod renew;
 mod review;
@@ -50,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Done {
         Command::Device(DeviceCommand::Enable(args)) => operate::act(&args, "enable"),
         Command::Device(DeviceCommand::NewToken(args)) => operate::new_token(&args),
         Command::Device(DeviceCommand::Enroll(args)) => enroll::run(&args),
+        Command::Device(DeviceCommand::Import(args)) => import::run(&args),
         Command::Device(DeviceCommand::List(args)) => device::list(&args),
         Command::Device(DeviceCommand::Renew(args)) => renew::run(&args),
         Command::Device(DeviceCommand::Show { serial, server }) => device::show(&serial, &server),
@@ -61,6 +64,7 @@ pub(crate) fn run(cli: Cli) -> Done {
             policy::put(&name, &file, &server)
         }
         Command::Policy(PolicyCommand::Show { name, server }) => policy::show(&name, &server),
+        Command::Rehearse(args) => rehearse::run(&args),
         Command::Review(ReviewCommand::Approve(args)) => review::decide(&args, "approve"),
         Command::Review(ReviewCommand::Deny(args)) => review::decide(&args, "deny"),
         Command::Review(ReviewCommand::List(args)) => review::list(&args),

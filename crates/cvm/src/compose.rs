@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cvm_core::error::chain_of;
 use cvm_core::key::{KeyAlgorithm, PrivateKey};
-use cvm_core::ports::{Entropy, Platform, Ports};
+use cvm_core::ports::{Entropy, KeyMaker, Platform, Ports};
 use cvm_core::provisioning::Provisioning;
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_core::time::Timestamp;
@@ -67,7 +67,8 @@ pub(crate) async fn compose(
     let clock = Arc::new(MarkedClock::start(mark));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let key_maker = KeyPool::new(threads, KEYS_WAITING_MAX);
-    let key_maker = key_maker.map_err(|error| failed("starting the key makers", &error))?;
+    let key_maker: Arc<dyn KeyMaker> =
+        Arc::new(key_maker.map_err(|error| failed("starting the key makers", &error))?);
     let issuer = pki.issuer();
     let metrics = Arc::new(Metrics::new().map_err(|error| failed("making the metrics", &error))?);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -77,17 +78,17 @@ pub(crate) async fn compose(
         Arc::new(EmbeddedPlatform::new(issuer.clone(), stores.store.clone()));
     let ports = Ports {
         alarms: Arc::new(notifier),
-        attempts: stores.attempts.clone(),
+        attempts: Arc::new(Counted::new(stores.attempts.clone(), &metrics)),
         catalogue: stores.catalogue.clone(),
         clock: clock.clone(),
         entropy,
         issuer,
         journal: Arc::new(Counted::new(stores.journal.clone(), &metrics)),
-        key_maker: Arc::new(key_maker),
+        key_maker: Arc::new(Counted::new(key_maker, &metrics)),
         operators: stores.operators.clone(),
         platform: Arc::new(Counted::new(platform, &metrics)),
         policies: stores.policies.clone(),
-        revocations: stores.revocations.clone(),
+        revocations: Arc::new(Counted::new(stores.revocations.clone(), &metrics)),
         secrets: pki.secrets(),
         store: stores.store.clone(),
     };

@@ -9,12 +9,15 @@ mod listen;
 mod notify;
 mod read;
 mod sections;
+mod trace;
 
 use std::path::{Path, PathBuf};
 
 pub(crate) use notify::{Notify, WebhookUrl};
 pub(crate) use read::{Fault, Setting};
 pub(crate) use sections::{Config, HostName, Log, LogFormat, LogLevel, ServerKey};
+#[cfg(feature = "otel")]
+pub(crate) use trace::Trace;
 
 use read::Reader;
 

@@ -137,7 +137,12 @@ impl Service {
             let path = path.display();
             reporter.step(&format!("{path} can be read by others: chmod 600 {path}"));
         }
-        Token::from_file(path).map(Some)
+        let read = Token::from_file(path);
+        // Nobody typed it here: it is a file to mend, and looked at again soon.
+        if let Err(Error::Usage(what)) = read {
+            return Err(Error::LocalContent { what });
+        }
+        read.map(Some)
     }
 
     /// The file that the token is in, if it is in one.

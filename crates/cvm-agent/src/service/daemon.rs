@@ -15,6 +15,8 @@ use crate::retry::pause;
 const NAP_SECONDS: u64 = 60;
 /// The longest wait between renewals that bring what is due already.
 const SPIN_SECONDS_MAX: u64 = 3600;
+/// Who asks for more is asked once a day: no slip of a server's may outlast a certificate.
+const ASKED_SECONDS_MAX: u64 = 86_400;
 
 /// A service that goes on.
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl Daemon {
     }
 
     fn hold_back(&mut self, asked: Option<Duration>, longest: Duration) -> Duration {
+        let asked = asked.map(|asked| asked.min(Duration::from_secs(ASKED_SECONDS_MAX)));
         let wait = pause(asked, self.failures, longest);
         self.failures = self.failures.saturating_add(1);
         let reason = match asked {

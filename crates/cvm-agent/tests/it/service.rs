@@ -268,6 +268,21 @@ fn without_a_token_nobody_is_asked() {
 }
 
 #[test]
+fn a_token_file_that_holds_no_token_is_a_local_file_to_mend() {
+    let device = Device::new();
+    for content in [&b""[..], b"\n", b"\xff\xfe", &[b'x'; 2_000]] {
+        std::fs::write(device.home("token"), content).unwrap();
+        let failure = device.pass().unwrap_err();
+        assert_eq!(failure.exit_code(), 77, "{failure}");
+        let path = device.home("token").display().to_string();
+        assert!(failure.to_string().contains(&path), "{failure}");
+    }
+    assert!(device.asked().is_empty());
+    std::fs::write(device.home("token"), TOKEN).unwrap();
+    device.pass().unwrap();
+}
+
+#[test]
 fn a_token_file_that_others_can_read_is_warned_of() {
     use std::os::unix::fs::PermissionsExt;
     let device = Device::new();

@@ -4,6 +4,7 @@
 mod file;
 mod kills;
 mod labels;
+mod power;
 mod refused;
 mod stand_in;
 mod unsteady;

@@ -10,16 +10,27 @@ CREATE TABLE meta (
 CREATE TABLE device (
     serial_number TEXT NOT NULL PRIMARY KEY,
     version INTEGER NOT NULL,
-    thing_name TEXT NOT NULL UNIQUE,
+    -- Null where it is the serial number.
+    thing_name TEXT,
     state TEXT NOT NULL,
     disabled INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     due_at INTEGER,
     review TEXT,
     open_review TEXT,
+    -- When the thing of that name was made, where there is one.
+    thing_at INTEGER,
+    -- The row of its newest certificate; the others follow by "before".
+    newest_certificate INTEGER,
     format INTEGER NOT NULL,
-    record TEXT NOT NULL
+    record TEXT NOT NULL,
+    -- Zeros: a record that grows shall stay where it is, and then no page is split for it.
+    room BLOB NOT NULL
 ) STRICT;
+
+-- Sparse: most things are called as their devices are, and a second index of them all would cost
+-- as much as the record.
+CREATE UNIQUE INDEX device_thing_name ON device (thing_name) WHERE thing_name IS NOT NULL;
 
 -- Sparse: only devices that a timer has to look at.
 CREATE INDEX device_due ON device (due_at, serial_number) WHERE due_at IS NOT NULL;
@@ -48,10 +59,11 @@ CREATE TABLE certificate (
     ended_at INTEGER,
     reason TEXT,
     attempt TEXT NOT NULL,
-    der BLOB NOT NULL
+    der BLOB NOT NULL,
+    -- The row of the device's certificate before it. A list that begins at the device is read as
+    -- quickly as an index by device, whose leaf each vend would have to change.
+    before INTEGER
 ) STRICT;
-
-CREATE INDEX certificate_of_device ON certificate (serial_number, issued_at);
 
 -- Sparse: only what is live.
 CREATE INDEX certificate_claim ON certificate (key)
@@ -100,7 +112,8 @@ CREATE TABLE spent_token (
     PRIMARY KEY (serial_number, mac)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE thing (
+-- Things under a name that their device has no more.
+CREATE TABLE left_thing (
     name TEXT NOT NULL PRIMARY KEY,
     serial_number TEXT NOT NULL,
     created_at INTEGER NOT NULL

@@ -1,6 +1,7 @@
 -- What became of requests. Lossy by design: this file may be deleted at any time.
 
--- A device's attempts count up; what is 32 turns old goes.
+-- A device's attempts count up; what is 32 turns old goes. Rows are long and stand as they came;
+-- what is found by device or by code is short.
 CREATE TABLE attempt (
     serial_number TEXT NOT NULL,
     turn INTEGER NOT NULL,
@@ -10,10 +11,10 @@ CREATE TABLE attempt (
     act TEXT NOT NULL,
     outcome TEXT NOT NULL,
     reason TEXT NOT NULL,
-    steps TEXT NOT NULL,
-    PRIMARY KEY (serial_number, turn)
-) STRICT, WITHOUT ROWID;
+    steps TEXT NOT NULL
+) STRICT;
 
+CREATE UNIQUE INDEX attempt_of_device ON attempt (serial_number, turn);
 CREATE INDEX attempt_by_code ON attempt (code);
 CREATE INDEX attempt_by_time ON attempt (at);
 

@@ -107,6 +107,22 @@ pub async fn a_name_given_up_is_free(stores: Stores) {
     assert!(matches!(refused, CommitError::ThingNameTaken));
 }
 
+/// A name is one device's, whether it is somebody's serial number or not.
+pub async fn a_name_that_is_a_serial_number_is_one_devices_too(stores: Stores) {
+    let is_taken = |error| matches!(error, CommitError::ThingNameTaken);
+    stores.commit(change(&named("A", "A"))).await;
+    assert!(is_taken(stores.refuse(change(&named("B", "A"))).await), "its own device has it");
+    stores.commit(change(&named("C", "D"))).await;
+    assert!(is_taken(stores.refuse(change(&named("D", "D"))).await), "another has it");
+    stores.commit(change(&Device { version: 1, ..named("A", "U") })).await;
+    stores.commit(change(&named("B", "A"))).await;
+    let back = change(&Device { version: 2, ..named("A", "A") });
+    assert!(is_taken(stores.refuse(back.clone()).await), "it was given up, and another took it");
+    stores.commit(change(&Device { version: 1, ..named("B", "B") })).await;
+    stores.commit(back).await;
+    assert_eq!(stores.device("A").await.thing_name.as_str(), "A");
+}
+
 /// One of many gets the name.
 pub async fn of_concurrent_devices_with_one_thing_name_one_wins(stores: Stores) {
     let changes = (0..32).map(|n| change(&named(&format!("D-{n}"), "T"))).collect();

@@ -21,18 +21,20 @@ use tokio::sync::oneshot;
 
 use self::notes::Notes;
 use super::database::ATTEMPTS;
-use super::shared::Counters;
+use crate::counters::Counters;
 use crate::error::{Failure, OpenError, ReadError, is_damage, whole, words_of};
 use crate::queue::{Queue, Taken};
 
-/// How many notes may wait: what ten thousand requests a second make while notes gather, and more.
+/// How many notes may wait: what ten thousand requests a second make while notes gather and are
+/// written.
 const NOTES_WAITING_MAX: usize = 4_096;
 
 /// How many notes share a transaction.
 const GROUP_MAX: usize = 1_024;
 
-/// How long notes gather, so that a busy server does not wake a thread for each.
-const GATHERING: Duration = Duration::from_millis(50);
+/// How long notes gather, so that a busy server does not wake a thread for each, and so that they
+/// share the pages that they change.
+const GATHERING: Duration = Duration::from_millis(250);
 
 /// The attempts in a file.
 pub(crate) struct SqliteAttempts {

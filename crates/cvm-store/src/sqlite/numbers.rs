@@ -3,7 +3,7 @@
 //! A number whose row's transaction failed, or whose outcome is not known, is not used again: it
 //! gets a void row, unless its row is there after all.
 
-use cvm_core::journal::{Event, EventClass};
+use cvm_core::journal::{Event, EventClass, EventKind};
 use cvm_core::operator::Actor;
 use cvm_core::time::Timestamp;
 use rusqlite::{Connection, params};
@@ -15,6 +15,8 @@ pub(super) struct Numbers {
     /// The first number whose row is not known to be written.
     first_unsettled: i64,
     latest_at: Timestamp,
+    /// What the rows say that are not known to be written.
+    unsettled: Vec<EventKind>,
 }
 
 impl Numbers {
@@ -22,7 +24,13 @@ impl Numbers {
         // SQLite seeds its generator from the system; 63 bits never meet again.
         let random: i64 = connection.query_row("SELECT random()", [], |row| row.get(0))?;
         let writer = (random & i64::MAX).max(1);
-        Ok(Self { writer, next: 1, first_unsettled: 1, latest_at: Timestamp(0) })
+        Ok(Self {
+            writer,
+            next: 1,
+            first_unsettled: 1,
+            latest_at: Timestamp(0),
+            unsettled: Vec::new(),
+        })
     }
 
     /// Writes `event` under the next number.
@@ -34,6 +42,7 @@ impl Numbers {
         let number = self.next;
         self.next += 1;
         self.latest_at = event.at;
+        self.unsettled.push(event.kind);
         let mut insert = connection.prepare_cached(
             "INSERT INTO journal (writer, number, at, class, kind, serial_number, certificate, \
              attempt, actor, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -53,9 +62,15 @@ impl Numbers {
         Ok(())
     }
 
-    /// All rows so far are known to be written.
+    /// What the rows say that are not known to be written.
+    pub(super) fn unsettled(&self) -> &[EventKind] {
+        &self.unsettled
+    }
+
+    /// All rows so far are known to be written, or never will be.
     pub(super) fn settle(&mut self) {
         self.first_unsettled = self.next;
+        self.unsettled.clear();
     }
 
     /// Puts a void row wherever a row is missing.

@@ -6,7 +6,7 @@ use cvm_core::id::{CertificateId, KeyIdentity, Name, SerialNumber, TokenMac};
 use cvm_core::journal::JournalRow;
 use cvm_core::operator::AdminToken;
 use cvm_core::policy::Policy;
-use cvm_core::ports::{Due, Holding, KeyOwner};
+use cvm_core::ports::{Due, Holding, KeyOwner, StoreError};
 use cvm_core::time::Timestamp;
 use rusqlite::{Connection, Params, Row, Statement, StatementStatus};
 
@@ -42,6 +42,19 @@ const AFTER_CERTIFICATE: usize = 18;
 pub(super) fn device(connection: &Connection, serial: &SerialNumber) -> Read<Option<Device>> {
     let sql = concat!("SELECT ", device_columns!(), " FROM device AS d WHERE d.serial_number = ?1");
     one(connection, sql, [serial.as_str()], |row| device_row(row, 0))
+}
+
+/// Each device of which there is a record, all of one moment where the connection has begun one;
+/// a record that cannot be read harms no other.
+pub(super) fn each_device(
+    connection: &Connection,
+    serials: &[SerialNumber],
+) -> Read<Vec<Result<Option<Device>, StoreError>>> {
+    let find = |serial| match device(connection, serial) {
+        Err(error @ ReadError::Sqlite(_)) => Err(error),
+        found => Ok(found.map_err(StoreError::from)),
+    };
+    serials.iter().map(find).collect()
 }
 
 pub(super) fn holding(connection: &Connection, id: &CertificateId) -> Read<Option<Holding>> {
@@ -108,14 +121,18 @@ pub(super) fn certificates_of(
     serial: &SerialNumber,
 ) -> Read<Vec<CertificateRecord>> {
     let sql = concat!(
-        "SELECT ",
+        "WITH RECURSIVE chain (row) AS (\
+         SELECT newest_certificate FROM device WHERE serial_number = ?1 UNION ALL \
+         SELECT o.before FROM chain CROSS JOIN certificate AS o ON o.rowid = chain.row LIMIT ?2) \
+         SELECT ",
         certificate_columns!(),
-        " FROM certificate AS c WHERE c.serial_number = ?1 \
-         ORDER BY c.issued_at DESC, c.rowid DESC LIMIT ?2"
+        " FROM chain CROSS JOIN certificate AS c ON c.rowid = chain.row"
     );
     let newest_first = (serial.as_str(), CERTIFICATES_OF_MAX);
     let mut rows = many(connection, sql, newest_first, certificate_row)?;
     rows.reverse();
+    // As they were written, but where the clock was set back in between.
+    rows.sort_by_key(|row| row.issued_at);
     Ok(rows)
 }
 

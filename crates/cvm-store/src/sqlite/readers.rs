@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::database::Database;
-use crate::error::{Failure, OpenError, ReadError};
+use crate::error::{Failure, OpenError, ReadError, words_of};
 use crate::queue::{Queue, Taken};
 
 /// A query takes some 10 µs, so two threads are not what limits a fleet; two, so that a page of a
@@ -62,6 +62,7 @@ impl Readers {
         query: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
+        let span = tracing::Span::current();
         let job: Query = Box::new(move |connection| {
             if answer.is_closed() {
                 return Health::Well;
@@ -74,7 +75,12 @@ impl Readers {
                 }
             };
             let health = match &result {
-                Err(ReadError::Sqlite(_)) => Health::Broken,
+                Err(ReadError::Sqlite(error)) => {
+                    let _entered = span.enter();
+                    let error = words_of(error);
+                    tracing::warn!(error, "a read failed; the connection is renewed");
+                    Health::Broken
+                }
                 Err(ReadError::Corrupt(_)) | Ok(_) => Health::Well,
             };
             drop(answer.send(result.map_err(StoreError::from)));
@@ -103,7 +109,6 @@ fn serve(queue: &Queue<Query>, path: PathBuf, connection: Connection) {
         }
         let health = answer(&mut group, &link);
         if health == Health::Broken && link.is_ok() {
-            tracing::warn!(database = %path.display(), "a read failed; the connection is renewed");
             link = Err(Failure::Stopped);
         }
     }

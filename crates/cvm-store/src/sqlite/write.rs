@@ -1,20 +1,23 @@
 //! The statements that write. Each function first looks at all conditions and then writes, so that
 //! what is refused has written nothing; an error of the driver leaves the outcome to the caller.
 //!
-//! A vend is six statements: two that look, then device, certificate, thing and journal; ending
-//! another certificate adds three.
+//! A vend is six statements: three that look, then certificate, device and journal; ending another
+//! certificate adds three. Of the trees it changes three anywhere (devices, and the indexes of
+//! certificates and of live keys) and two at their end.
+
+mod device;
 
 use cvm_core::certificate::{CertificateState, shard_of};
-use cvm_core::device::{Device, Review};
 use cvm_core::id::CertificateId;
 use cvm_core::policy::Policy;
-use cvm_core::ports::{CertificateChange, Change, CommitError, Thing, ThingChange};
+use cvm_core::ports::{CertificateChange, Change, CommitError};
 use cvm_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
+use self::device::Stored;
 use super::numbers::Numbers;
 use super::{keys, revocations};
-use crate::conditions::{self, Found, Holder};
+use crate::conditions::{self, Holder};
 
 type Written = Result<(), CommitError>;
 
@@ -30,7 +33,7 @@ pub(super) fn change(
     change: &Change,
     record: &str,
 ) -> Result<Written, rusqlite::Error> {
-    let (found, is_renamed) = look(connection, change)?;
+    let (found, mut stored) = device::look(connection, change)?;
     if let Some(refusal) = conditions::refusal(change, &found) {
         return Ok(Err(refusal));
     }
@@ -39,19 +42,13 @@ pub(super) fn change(
         return Ok(Err(refusal));
     }
 
-    write_device(connection, &change.device, record, is_renamed)?;
     for certificate in &change.certificates {
-        write_certificate(connection, certificate)?;
+        write_certificate(connection, certificate, &mut stored)?;
     }
+    stored.thing_at = device::write_thing(connection, change, (&stored, found.thing))?;
+    device::write(connection, &change.device, record, &stored)?;
     for rule in &change.keys {
         keys::write(connection, rule, &change.device.serial_number)?;
-    }
-    match &change.thing {
-        Some(ThingChange::Put(thing)) if found.thing == Holder::Nobody => {
-            write_thing(connection, thing)?;
-        }
-        Some(ThingChange::Remove) => remove_thing(connection, &change.device)?,
-        Some(ThingChange::Put(_)) | None => {}
     }
     for mac in &change.spent_tokens {
         keys::spend(connection, &change.device.serial_number, mac)?;
@@ -60,33 +57,6 @@ pub(super) fn change(
         numbers.record(connection, event)?;
     }
     Ok(Ok(()))
-}
-
-/// What is stored of what the change names, and whether the device has another thing name.
-fn look(connection: &Connection, change: &Change) -> Result<(Found, bool), rusqlite::Error> {
-    let device = &change.device;
-    let serial = &device.serial_number;
-    let mut select = connection.prepare_cached(
-        "SELECT (SELECT version FROM device WHERE serial_number = ?1), \
-         (SELECT serial_number FROM device WHERE thing_name = ?2), \
-         (SELECT serial_number FROM thing WHERE name = ?2), \
-         EXISTS (SELECT 1 FROM key_owner WHERE key IN (?3, ?4) AND serial_number <> ?1)",
-    )?;
-    let mut keys = conditions::keys_of(change).map(|key| key.0);
-    let names = params![serial.as_str(), device.thing_name.as_str(), keys.next(), keys.next(),];
-    let holder = |row: &Row<'_>, column: usize| {
-        Ok::<_, rusqlite::Error>(Holder::of(row.get_ref(column)?.as_str_or_null()?, serial))
-    };
-    select.query_row(names, |row| {
-        let version = row.get::<_, Option<i64>>(0)?.unwrap_or(0).cast_unsigned();
-        let found = Found {
-            version,
-            thing_name: holder(row, 1)?,
-            thing: holder(row, 2)?,
-            is_key_taken: row.get(3)?,
-        };
-        Ok((found, version > 0 && found.thing_name == Holder::Nobody))
-    })
 }
 
 fn certificate_holder(
@@ -103,67 +73,11 @@ fn certificate_holder(
     Ok(holder.unwrap_or(Holder::Nobody))
 }
 
-fn write_device(
-    connection: &Connection,
-    device: &Device,
-    record: &str,
-    is_renamed: bool,
-) -> Result<(), rusqlite::Error> {
-    let serial = device.serial_number.as_str();
-    let version = (device.version + 1).cast_signed();
-    let state = device.state().as_str();
-    let due_at = device.due_at().map(|due| due.0);
-    let review = device.review.as_ref().map(|review| review.id.to_string());
-    let open_review =
-        review.as_ref().filter(|_| device.review.as_ref().is_some_and(Review::is_open));
-    if device.version == 0 {
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO device (serial_number, version, thing_name, state, disabled, created_at, \
-             due_at, review, open_review, format, record) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )?;
-        insert.execute(params![
-            serial,
-            version,
-            device.thing_name.as_str(),
-            state,
-            device.disabled,
-            device.created_at.0,
-            due_at,
-            review,
-            open_review,
-            RECORD_FORMAT,
-            record,
-        ])?;
-        return Ok(());
-    }
-    let mut update = connection.prepare_cached(
-        "UPDATE device SET version = ?2, state = ?3, disabled = ?4, due_at = ?5, review = ?6, \
-         open_review = ?7, format = ?8, record = ?9 WHERE serial_number = ?1",
-    )?;
-    update.execute(params![
-        serial,
-        version,
-        state,
-        device.disabled,
-        due_at,
-        review,
-        open_review,
-        RECORD_FORMAT,
-        record
-    ])?;
-    // Apart, because it would touch the name's index each time.
-    if is_renamed {
-        let mut rename = connection
-            .prepare_cached("UPDATE device SET thing_name = ?2 WHERE serial_number = ?1")?;
-        rename.execute(params![serial, device.thing_name.as_str()])?;
-    }
-    Ok(())
-}
-
+/// Writes what happens to a certificate; a new one is the device's newest then.
 fn write_certificate(
     connection: &Connection,
     change: &CertificateChange,
+    stored: &mut Stored,
 ) -> Result<(), rusqlite::Error> {
     match change {
         CertificateChange::Confirm(id, at) => {
@@ -188,8 +102,8 @@ fn write_certificate(
             let mut insert = connection.prepare_cached(
                 "INSERT INTO certificate (id, certificate_serial, serial_number, thing_name, \
                  policy, key, state, origin, token, issuer, issued_at, not_before, not_after, \
-                 confirmed_at, ended_at, reason, attempt, der, shard) VALUES (?1, ?2, ?3, ?4, ?5, \
-                 ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                 confirmed_at, ended_at, reason, attempt, der, shard, before) VALUES (?1, ?2, ?3, \
+                 ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
             )?;
             insert.execute(params![
                 row.id.0,
@@ -211,31 +125,14 @@ fn write_certificate(
                 row.attempt.to_string(),
                 row.der,
                 shard_of(&row.certificate_serial),
+                stored.newest_certificate,
             ])?;
+            stored.newest_certificate = Some(connection.last_insert_rowid());
             if row.state.is_listed() {
                 revocations::count(connection, &row.id)?;
             }
         }
     }
-    Ok(())
-}
-
-fn write_thing(connection: &Connection, thing: &Thing) -> Result<(), rusqlite::Error> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO thing (name, serial_number, created_at) VALUES (?1, ?2, ?3)",
-    )?;
-    insert.execute(params![
-        thing.name.as_str(),
-        thing.serial_number.as_str(),
-        thing.created_at.0
-    ])?;
-    Ok(())
-}
-
-fn remove_thing(connection: &Connection, device: &Device) -> Result<(), rusqlite::Error> {
-    let mut delete =
-        connection.prepare_cached("DELETE FROM thing WHERE name = ?1 AND serial_number = ?2")?;
-    delete.execute(params![device.thing_name.as_str(), device.serial_number.as_str()])?;
     Ok(())
 }
 

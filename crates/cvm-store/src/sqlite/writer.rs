@@ -18,7 +18,7 @@ use cvm_core::time::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::database::REGISTRY;
+use super::database::Database;
 use super::fault::Faults;
 use super::numbers::Numbers;
 use super::operators;
@@ -33,9 +33,14 @@ use crate::queue::{Queue, Taken};
 /// the last one's statements (64 × 30 µs).
 const GROUP_MAX: usize = 64;
 
-/// How long a group waits to become as large as the one before it: who was just answered is likely
-/// to come again, and a sync costs more than this.
-const GATHERING: Duration = Duration::from_micros(150);
+/// How many writes may share a commit, where jobs have several. 256 take some 5 ms, which is what
+/// a device waits that asks while devices are imported; a job begins another group that would not
+/// fit into this one.
+pub(super) const WRITES_MAX: usize = 256;
+
+/// How long a group waits, at most, to become as large as the one before it: who was just answered
+/// is likely to come again. It waits no longer than that one took, so a fast disk is not waited for.
+const GATHERING_MAX: Duration = Duration::from_millis(1);
 
 /// How many jobs may wait: some half a second of a disk that syncs in 15 ms.
 pub(super) const JOBS_WAITING_MAX: usize = 2_048;
@@ -58,6 +63,8 @@ pub(super) enum Task {
     },
     /// A change, and the device's record in its stored form.
     Change(Box<Change>, String),
+    /// Changes of their own, each with its record: at most [`WRITES_MAX`].
+    Changes(Vec<(String, Change)>),
     Crl(NewCrl),
     Event(Event),
     Mark(Timestamp),
@@ -65,10 +72,19 @@ pub(super) enum Task {
     Policy(Policy, Event),
 }
 
+impl Task {
+    /// How many writes it is.
+    fn writes(&self) -> usize {
+        if let Self::Changes(changes) = self { changes.len() } else { 1 }
+    }
+}
+
 /// What a job that was not refused has to tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Outcome {
     Done,
+    /// What became of each change.
+    Each(Vec<Result<(), CommitError>>),
     /// The mark before it was raised.
     MarkWas(Option<Timestamp>),
     /// A credential's condition does not hold.
@@ -80,10 +96,13 @@ pub(super) type Answer = Result<Outcome, CommitError>;
 pub(super) struct Job {
     pub(super) task: Task,
     pub(super) answer: oneshot::Sender<Answer>,
+    /// In which request it was asked for.
+    pub(super) span: tracing::Span,
 }
 
 pub(super) struct Writer {
     path: PathBuf,
+    database: &'static Database,
     queue: Arc<Queue<Job>>,
     shared: Arc<Shared>,
     faults: Faults,
@@ -100,7 +119,7 @@ enum Link {
 
 impl Writer {
     pub(super) fn new(
-        path: PathBuf,
+        (path, database): (PathBuf, &'static Database),
         connection: Connection,
         queue: Arc<Queue<Job>>,
         shared: Arc<Shared>,
@@ -108,7 +127,7 @@ impl Writer {
     ) -> Result<Self, rusqlite::Error> {
         let numbers = Numbers::new(&connection)?;
         let link = Link::Open(connection);
-        Ok(Self { path, queue, shared, faults, numbers, link, is_log_filled: false })
+        Ok(Self { path, database, queue, shared, faults, numbers, link, is_log_filled: false })
     }
 
     /// Works until the queue is closed and empty.
@@ -116,12 +135,12 @@ impl Writer {
         // Whatever ends this thread: nobody may wait for it.
         let _stop = StopOnDrop { queue: self.queue.clone(), shared: self.shared.clone() };
         let mut jobs = Vec::with_capacity(GROUP_MAX);
-        let mut last_group = 0;
+        let (mut last_group, mut last_took) = (0, Duration::ZERO);
         loop {
             let taken = self.queue.take(&mut jobs, GROUP_MAX, self.deadline());
             if taken == Taken::Items && jobs.len() < last_group {
                 let room = GROUP_MAX - jobs.len();
-                self.queue.linger(GATHERING, last_group - jobs.len());
+                self.queue.linger(last_took.min(GATHERING_MAX), last_group - jobs.len());
                 self.queue.take(&mut jobs, room, Some(Instant::now()));
             }
             last_group = jobs.len();
@@ -132,7 +151,12 @@ impl Writer {
             if taken == Taken::TimedOut {
                 self.checkpoint();
             } else {
-                self.serve(&mut jobs);
+                while !jobs.is_empty() {
+                    let mut group: Vec<Job> = jobs.drain(..group_of(&jobs)).collect();
+                    let began = Instant::now();
+                    self.serve(&mut group);
+                    last_took = began.elapsed();
+                }
             }
         }
     }
@@ -150,18 +174,30 @@ impl Writer {
         let failure = match &self.link {
             Link::Broken { failure, .. } => failure.clone(),
             Link::Open(connection) => {
+                let began = Instant::now();
                 match transact(connection, &mut self.numbers, &self.faults, jobs) {
                     Ok(answers) => {
+                        let writes = jobs.iter().map(|job| job.task.writes()).sum();
+                        let took = began.elapsed();
+                        self.shared.counters.commit(writes, took, self.numbers.unsettled());
                         self.numbers.settle();
                         self.is_log_filled = true;
-                        self.shared.count_commit(jobs.len());
                         for (job, answer) in jobs.drain(..).zip(answers) {
+                            job.span.record("writes", writes);
                             // Who asked may have gone away; the change stands all the same.
                             drop(job.answer.send(answer));
                         }
                         return;
                     }
-                    Err(error) => self.fail(error.into()),
+                    Err(error) => {
+                        // What fails for one request alone is told under its code.
+                        let alone = match &jobs[..] {
+                            [job] => Some(job.span.clone()),
+                            _ => None,
+                        };
+                        let _entered = alone.as_ref().map(tracing::Span::enter);
+                        self.fail(error.into())
+                    }
                 }
             }
         };
@@ -173,6 +209,7 @@ impl Writer {
     /// Closes the connection, which rolls back, and plans to open it again at once.
     fn fail(&mut self, failure: Failure) -> Failure {
         tracing::error!(database = %self.path.display(), error = whole(&failure), "the store failed");
+        self.shared.counters.fail();
         self.shared.set_down(failure.clone());
         let now = Instant::now();
         self.link = Link::Broken { failure: failure.clone(), retry_at: now, pause: RETRY_FIRST };
@@ -204,7 +241,7 @@ impl Writer {
     /// Opens the database again and proves with a transaction, which fills the journal's gap, that
     /// it can be written to.
     fn recover(&self) -> Result<Connection, Failure> {
-        let connection = REGISTRY.reopen(&self.path)?;
+        let connection = self.database.reopen(&self.path)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         self.faults.begin(&connection)?;
         write::recovery(&connection)?;
@@ -222,6 +259,16 @@ impl Writer {
             Err(error) => drop(self.fail(error.into())),
         }
     }
+}
+
+/// How many of the first jobs share a commit: at least one.
+fn group_of(jobs: &[Job]) -> usize {
+    let mut writes = 0;
+    let fits = |job: &&Job| {
+        writes += job.task.writes();
+        writes <= WRITES_MAX
+    };
+    jobs.iter().take_while(fits).count().max(1)
 }
 
 /// One transaction; an error means that its outcome is not known.
@@ -253,6 +300,12 @@ fn perform(
         }
         Task::Change(change, record) => {
             write::change(connection, numbers, change, record)?.map(|()| Outcome::Done)
+        }
+        Task::Changes(changes) => {
+            let write = |(record, change): &(String, Change)| {
+                write::change(connection, numbers, change, record)
+            };
+            Ok(Outcome::Each(changes.iter().map(write).collect::<Result<_, _>>()?))
         }
         Task::Crl(crl) => revocations::put(connection, crl)?.map(|()| Outcome::Done),
         Task::Event(event) => {

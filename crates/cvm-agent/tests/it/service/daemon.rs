@@ -66,6 +66,16 @@ fn the_server_is_not_asked_sooner_than_it_wants_whoever_wakes_the_daemon() {
 }
 
 #[test]
+fn a_server_that_asks_for_years_is_asked_again_the_next_day() {
+    let device = Device::new();
+    for years in ["retry-after: 31536000\r\n", "retry-after: 18446744073709551615\r\n"] {
+        device.registry.instead.lock().push(problem(429, "slow-down", years));
+        let wait = device.step(&mut device.daemon());
+        assert!((86_400..=108_000).contains(&wait.as_secs()), "{wait:?}");
+    }
+}
+
+#[test]
 fn a_server_that_is_away_is_tried_later_and_at_once_after_a_reload() {
     let device = Device::new();
     let mut daemon = device.daemon();

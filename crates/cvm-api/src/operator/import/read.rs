@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -106,17 +107,22 @@ impl Reader {
                 () = sleep_until(deadline), if batch.rows.is_empty() => return Err(Stop::Stalled),
             };
             let Some(piece) = piece else { return self.finish().await };
-            if self.take(&piece) > 0 {
+            if self.take(piece) > 0 {
                 deadline = Instant::now() + self.patience;
             }
         }
     }
 
-    /// Takes the lines that end in `piece`; returns how many rows they are.
-    fn take(&mut self, piece: &[u8]) -> usize {
-        let Self { key, lines, batch, .. } = self;
+    /// Takes the lines that end in `piece`, so far as the batch has room, because a row may need
+    /// much more memory than its line; returns how many rows they are.
+    fn take(&mut self, mut piece: Bytes) -> usize {
+        let Self { unread, key, lines, batch, .. } = self;
         let before = batch.rows.len();
-        lines.cut(piece, |number, line| batch.add(number, line, key.as_deref()));
+        let fitting = piece.split_to(end_of(&piece, BATCH_ROWS.saturating_sub(before)));
+        if !piece.is_empty() {
+            unread.put_back(piece);
+        }
+        lines.cut(&fitting, |number, line| batch.add(number, line, key.as_deref()));
         batch.rows.len() - before
     }
 
@@ -128,5 +134,36 @@ impl Reader {
         }
         let last = Incoming::Batch(std::mem::take(batch));
         batches.send(last).await.map_err(|_| Stop::NobodyListens)
+    }
+}
+
+/// Where the first `count` lines of `piece` end.
+fn end_of(piece: &[u8], count: usize) -> usize {
+    let mut ends = piece.iter().zip(1..).filter(|(byte, _)| **byte == b'\n').map(|(_, end)| end);
+    ends.nth(count.saturating_sub(1)).unwrap_or(piece.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+    use crate::body::begin;
+
+    #[tokio::test]
+    async fn a_batch_has_its_bound_however_many_lines_come_at_once() {
+        const LINES: usize = 10_000;
+        let limits = Limits::default();
+        let unread = begin(Body::from("x\n\n".repeat(LINES)), &limits).await.unwrap();
+        let (batches, mut incoming) = mpsc::channel(1);
+        let reader = Reader::new(unread, None, &limits, batches);
+        let reading = tokio::spawn(reader.run(CancellationToken::new()));
+        let mut numbers = Vec::new();
+        while let Some(Incoming::Batch(batch)) = incoming.recv().await {
+            assert!(batch.rows.len() <= BATCH_ROWS, "{}", batch.rows.len());
+            numbers.extend(batch.rows.iter().map(|row| row.number));
+        }
+        reading.await.unwrap();
+        assert!(numbers.iter().copied().eq((1..=2 * LINES as u64).step_by(2)));
     }
 }

@@ -47,3 +47,15 @@ fn a_check_tells_bad_rows_by_their_lines_and_makes_nothing() {
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("2 rows, none of them bad"), "{stderr}");
 }
+
+#[test]
+fn a_check_for_scripts_tells_its_bad_rows_as_json() {
+    let environment = Environment::new(&[]).unwrap();
+    write(&environment, "devices.csv", "serial\nSN-1\nSN 2\n");
+    let arguments = ["devices.csv", "--check", "--output", "json"];
+    let (code, stdout, stderr) = import(&environment, &arguments);
+    assert_eq!(code, 1, "{stderr}");
+    let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&summary["rows"], &summary["refused"]), (&2.into(), &1.into()), "{summary}");
+    assert_eq!(summary["refusals"][0]["line"], 3);
+}

@@ -19,9 +19,6 @@ const ATTEMPT_LIFE: Span = Span(30 * 86_400);
 /// How long a counter of unknown serial numbers is kept.
 const UNKNOWN_LIFE: Span = Span(7 * 86_400);
 
-/// How many old rows go with a group of new ones.
-const PURGED_MAX: i64 = 256;
-
 /// How many addresses are told apart in a minute; with [`UNKNOWN_LIFE`] this bounds the table to
 /// 2.6 million rows whoever asks from wherever.
 const ADDRESSES_PER_MINUTE_MAX: i64 = 256;
@@ -129,21 +126,24 @@ impl Notes {
 /// Looks at the edge of each tree: what is damaged elsewhere is found when it is met.
 pub(super) fn probe(connection: &Connection) -> Result<(), rusqlite::Error> {
     let sql = "SELECT (SELECT max(at) FROM attempt), (SELECT max(code) FROM attempt), \
-               (SELECT max(minute) FROM unknown), (SELECT turn FROM attempt LIMIT 1)";
+               (SELECT max(minute) FROM unknown), (SELECT max(serial_number) FROM attempt), \
+               (SELECT steps FROM attempt ORDER BY rowid DESC LIMIT 1)";
     connection.query_row(sql, [], |_| Ok(()))
 }
 
+/// At most 256 old rows of each kind go with a group of new ones. The number stands in the statements,
+/// because SQLite prepares one again each time where it is bound.
 fn purge(connection: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
     let mut attempts = connection.prepare_cached(
-        "DELETE FROM attempt WHERE (serial_number, turn) IN \
-         (SELECT serial_number, turn FROM attempt WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        "DELETE FROM attempt WHERE rowid IN \
+         (SELECT rowid FROM attempt WHERE at < ?1 ORDER BY at LIMIT 256)",
     )?;
-    attempts.execute(params![now.minus(ATTEMPT_LIFE).0, PURGED_MAX])?;
+    attempts.execute(params![now.minus(ATTEMPT_LIFE).0])?;
     let mut counters = connection.prepare_cached(
         "DELETE FROM unknown WHERE (minute, address) IN \
-         (SELECT minute, address FROM unknown WHERE minute < ?1 ORDER BY minute LIMIT ?2)",
+         (SELECT minute, address FROM unknown WHERE minute < ?1 ORDER BY minute LIMIT 256)",
     )?;
-    counters.execute(params![unknown::minute_of(now.minus(UNKNOWN_LIFE)), PURGED_MAX])?;
+    counters.execute(params![unknown::minute_of(now.minus(UNKNOWN_LIFE))])?;
     Ok(())
 }
 

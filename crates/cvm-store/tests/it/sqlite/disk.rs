@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cvm_core::device::{Device, TokenRecord, TokenState};
 use cvm_core::ports::CommitError;
 use cvm_store::conformance::given::{change, device, full_device, vend};
 
@@ -44,6 +45,36 @@ async fn a_sealed_key_that_was_destroyed_is_not_in_the_file() {
     assert!(!contains(&file, "c0ffee00"));
     assert!(contains(&file, "D-39"));
     assert!(!directory.path().join("cvm.db-wal").exists());
+}
+
+/// Pages of the table of devices.
+fn device_pages(path: &std::path::Path) -> i64 {
+    let sql = "SELECT count(*) FROM dbstat WHERE name = 'device'";
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn the_first_certificate_of_a_device_makes_no_room_among_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cvm.db");
+    let stores = open_in(directory.path());
+    // Serial numbers of every length: whichever size their rows have, they keep it.
+    let name = |n: u64| format!("D-{n:0width$}", width = usize::try_from(3 + n % 40).unwrap());
+    let mut token = full_device("any").tokens.remove(0);
+    token.denied.clear();
+    for n in 0..400 {
+        let unused = TokenRecord { state: TokenState::Unused, ..token.clone() };
+        stores.commit(change(&Device { tokens: vec![unused], ..device(&name(n)) })).await;
+    }
+    let before = device_pages(&path);
+    for n in 0..400 {
+        let mut read = stores.device(&name(n)).await;
+        read.tokens = vec![token.clone()];
+        read.live = full_device("any").live;
+        stores.commit(vend(n, &read)).await;
+    }
+    assert_eq!(device_pages(&path), before);
 }
 
 /// A limit on the size of files makes the log's write in COMMIT fail as a broken disk does; the

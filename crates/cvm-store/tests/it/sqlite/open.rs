@@ -100,8 +100,13 @@ async fn a_record_that_cannot_be_read_is_named_and_harms_no_other() {
     ] {
         other_hand.execute_batch(damage).unwrap();
     }
-    for name in ["A", "B", "C"] {
-        match stores.store.device_find(&serial(name)).await {
+    let names = ["A", "B", "C"];
+    let mut found = stores.store.devices_find(["D", "A", "B", "C"].map(serial).into()).await;
+    assert_eq!(found.remove(0).unwrap().unwrap().version, 1);
+    for (name, among_many) in names.into_iter().zip(found) {
+        let alone = stores.store.device_find(&serial(name)).await;
+        assert_eq!(format!("{alone:?}"), format!("{among_many:?}"));
+        match alone {
             Err(StoreError::Corrupt(what)) => {
                 assert!(what.contains(&format!("device {name}")) && !what.contains("secret"));
             }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
@@ -275,6 +276,8 @@ impl Summary {
     }
 }
 
+/// Columns that are mixed up hold tokens, and the server names policies that there are not.
+const PRIVATE: u32 = 0o600;
 /// The list's first line.
 const HEADER: &[u8] = b"line,serial,cause\n";
 
@@ -282,7 +285,8 @@ const HEADER: &[u8] = b"line,serial,cause\n";
 fn open(path: &Path) -> Result<(PathBuf, BufWriter<File>), Failure> {
     let fault = |error: io::Error| Failure::file("writing", path, &error);
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).open(path).map_err(fault)?;
+    let options = options.write(true).create(true).truncate(false).mode(PRIVATE);
+    let file = options.open(path).map_err(fault)?;
     if file.metadata().map_err(fault)?.is_file() {
         let mut first = Vec::with_capacity(HEADER.len());
         let there = File::open(path).map_err(fault)?;
@@ -306,6 +310,8 @@ fn write(out: &mut impl Write, refusal: &Refusal) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn row(origin: Origin) -> Row {
@@ -349,6 +355,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("refused.csv");
         let mut tally = Tally::new(None, Some(&path)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, PRIVATE);
         for line in 0..100 {
             let cause = String::from("say \"why\", please");
             tally.refuse(Refusal { line, serial: None, cause }).unwrap();

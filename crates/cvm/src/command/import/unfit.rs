@@ -17,6 +17,9 @@ use crate::command::remote;
 use crate::failure::Failure;
 use crate::output;
 
+/// To ask about so many takes a moment: each is two requests.
+const TOLD_FROM: usize = 100;
+
 /// Takes the tokens of refused rows out of the tokens file, so far as that is safe.
 ///
 /// # Errors
@@ -26,8 +29,14 @@ pub(super) fn forget(
     tokens: &mut Tokens,
     server: &ServerArgs,
 ) -> Result<(), Failure> {
-    let is_any_in_doubt = unfit.iter().any(|unfit| unfit.doubtful.is_some());
-    let client = is_any_in_doubt.then(|| remote::connect(server).ok()).flatten();
+    let in_doubt = unfit.iter().filter(|unfit| unfit.doubtful.is_some()).count();
+    if in_doubt > TOLD_FROM {
+        output::note(format!(
+            "asking the server about the tokens of {in_doubt} refused rows, which stay in the \
+             tokens file where a device is registered with them"
+        ));
+    }
+    let client = (in_doubt > 0).then(|| remote::connect(server).ok()).flatten();
     let mut useless = HashSet::with_capacity(unfit.len());
     let mut unknown = 0_usize;
     for Unfit { serial, doubtful } in unfit {
