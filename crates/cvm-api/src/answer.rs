@@ -58,6 +58,13 @@ impl Outcome {
     pub(crate) fn followed((result, follow_up): (Result<Answer, Refused>, FollowUp)) -> Self {
         Self { result, follow_up: Some(follow_up) }
     }
+
+    /// Tells the log what the caller is not told.
+    pub(crate) fn log_cause(&self) {
+        if let Err(Refused { slug, cause: Some(cause), .. }) = &self.result {
+            tracing::error!(problem = slug.as_str(), cause, "request failed");
+        }
+    }
 }
 
 impl From<Result<Answer, Refused>> for Outcome {

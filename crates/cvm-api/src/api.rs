@@ -16,7 +16,7 @@ use cvm_core::device::Verdict;
 use cvm_core::id::{AttemptCode, CertificateId};
 use cvm_core::provisioning::{Caller, FollowUp, Provisioning};
 use http::{HeaderMap, Response};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 use zeroize::Zeroizing;
@@ -54,6 +54,7 @@ struct Inner {
     settings: Settings,
     refusals: AddressLimit,
     aftermath: Aftermath,
+    imports: Semaphore,
 }
 
 impl std::fmt::Debug for Api {
@@ -90,7 +91,8 @@ impl Api {
         let aftermath = Aftermath::new(Arc::clone(&provisioning));
         let trusted = settings.trusted_networks.clone();
         let refusals = AddressLimit::new(settings.refusals_per_address, trusted);
-        Self(Arc::new(Inner { provisioning, settings, refusals, aftermath }))
+        let imports = Semaphore::new(operator::import::BATCHES_AT_ONCE);
+        Self(Arc::new(Inner { provisioning, settings, refusals, aftermath, imports }))
     }
 
     /// The routes of a listener. What follows from a request happens once its answer's body is
@@ -142,7 +144,7 @@ impl Api {
                 ("none", refused.into())
             }
         };
-        log_cause(&outcome);
+        outcome.log_cause();
         self.note_refusal(act, &Caller { address: address.to_string(), attempt }, &outcome);
         let problem = outcome.result.as_ref().err().map(|refused| refused.slug.as_str());
         let span = Span::current;
@@ -188,6 +190,11 @@ impl Api {
 
     pub(crate) fn aftermath(&self) -> &Aftermath {
         &self.0.aftermath
+    }
+
+    /// Places for batches of imports, which devices shall not wait behind.
+    pub(crate) fn imports(&self) -> &Semaphore {
+        &self.0.imports
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -386,12 +393,5 @@ impl Api {
             Endpoint::ReviewShow => operator::reviews::show(self, &call).await.into(),
             Endpoint::TrustBundleShow => Ok(device::trust_bundle_show(self)).into(),
         }
-    }
-}
-
-/// What the caller is not told.
-fn log_cause(outcome: &Outcome) {
-    if let Err(Refused { slug, cause: Some(cause), .. }) = &outcome.result {
-        tracing::error!(problem = slug.as_str(), cause, "request failed");
     }
 }

@@ -7,6 +7,7 @@ mod cli;
 mod command;
 mod compose;
 mod config;
+mod core_dumps;
 mod data_dir;
 mod environment;
 mod failure;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     match command::run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,7 +1,6 @@
 //! A server at work, from its configuration to its end: what `cvm serve` and `cvm dev` share.
 
 pub(crate) mod clock;
-mod core_dumps;
 mod descriptors;
 mod identity;
 pub(crate) mod metrics;
@@ -57,7 +56,6 @@ pub(crate) async fn start(
     ready_file: Option<&Path>,
 ) -> Result<Running, Failure> {
     let hold = hold(layout)?;
-    core_dumps::forbid();
     descriptors::raise_limit(files_needed(config));
     // Argon2's memory is given back before anything listens.
     let vault = compose::open_vault(layout, passphrase)?;

@@ -31,6 +31,10 @@ use read::{Batch, Incoming, Reader};
 use results::Results;
 use rows::Row;
 
+/// Batches that are registered at the same time, of all imports: the store takes what comes in the
+/// order in which it comes, and a vend waits behind these.
+pub(crate) const BATCHES_AT_ONCE: usize = 2;
+
 /// Begins to answer; the rest happens while the answer is sent.
 pub(crate) fn start(api: &Api, call: Call, unread: Option<Unread>) -> Result<Answer, Refused> {
     let Some(unread) = unread else {
@@ -113,7 +117,10 @@ impl Import {
             };
             places.push((number, serial_number, refused));
         }
+        // It is never closed, so there is always a place in the end.
+        let place = self.api.imports().acquire().await;
         let registered = self.api.provisioning().devices_register(new, &operator.id).await;
+        drop(place);
         let mut registered = registered.into_iter();
         for (number, serial_number, refused) in places {
             let outcome = match refused {

@@ -43,12 +43,14 @@ impl Tokens {
     pub(super) fn open(path: &Path) -> Result<(Self, Option<String>), Failure> {
         let file = open_locked(path)?;
         let fault = |error: io::Error| Failure::file("using the tokens file", path, &error);
-        file.set_permissions(Permissions::from_mode(PRIVATE)).map_err(fault)?;
         // What is replaced later is the file itself, wherever a link to it lies.
         let path = path.canonicalize().map_err(fault)?;
         let unwritten = Zeroizing::new(String::with_capacity(ROWS_MAX * LINE_BYTES_MAX));
         let mut tokens = Self { path, file, length: 0, known: HashMap::new(), unwritten };
         let mended = tokens.load()?;
+        // Only now: a file that is something else keeps its mode.
+        let private = Permissions::from_mode(PRIVATE);
+        tokens.file.set_permissions(private).map_err(|error| tokens.fault(&error))?;
         Ok((tokens, mended))
     }
 
