@@ -98,7 +98,10 @@ impl Log {
     fn lines(&self) -> Vec<serde_json::Value> {
         let text = String::from_utf8(self.0.lock().clone()).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        lines.filter(|line: &serde_json::Value| line["target"] == "cvm_api::api").collect()
+        let is_ours = |line: &serde_json::Value| {
+            matches!(line["target"].as_str(), Some("cvm_api::answer" | "cvm_api::api"))
+        };
+        lines.filter(is_ours).collect()
     }
 }
 
