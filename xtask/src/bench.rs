@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::process::{answers, cargo, command, run};
 use crate::workspace;
 
-/// The peers, as their authors publish them. cfssl 1.7 asks for a newer Go than most have.
-const PEERS: [&str; 2] = [
-    "github.com/smallstep/certificates/cmd/step-ca@v0.30.2",
-    "github.com/cloudflare/cfssl/cmd/cfssl@v1.6.5",
+/// The peers, as their authors publish them, and whether they need C: step-ca does for smart cards
+/// only, cfssl for SQLite. cfssl 1.7 asks for a newer Go than most have.
+const PEERS: [(&str, &str); 2] = [
+    ("github.com/smallstep/certificates/cmd/step-ca@v0.30.2", "0"),
+    ("github.com/cloudflare/cfssl/cmd/cfssl@v1.6.5", "1"),
 ];
 
 const USAGE: &str = "\
@@ -115,9 +116,10 @@ fn install_peers(place: &Path) -> Result<()> {
     if !answers(&["go", "version"]) {
         bail!("the peers are built with Go: install it, or leave --peers out");
     }
-    for package in PEERS {
+    for (package, needs_c) in PEERS {
         let mut install = command("go", &["install", package]);
         install.env("GOBIN", place.join("bin")).env("GOPATH", place.join("go"));
+        install.env("CGO_ENABLED", needs_c);
         // Go's own default makes its cache read-only, which `cargo clean` could not remove.
         install.env("GOCACHE", place.join("go-build")).env("GOFLAGS", "-modcacherw");
         run(&mut install)?;
