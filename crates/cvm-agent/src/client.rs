@@ -26,6 +26,7 @@ use crate::keys::DeviceKey;
 
 pub use address::encode_segment;
 pub use request::{Request, Response};
+pub use tls::AnyCertificate;
 pub use trust::Trust;
 
 use address::Address;

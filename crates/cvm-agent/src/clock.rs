@@ -97,11 +97,11 @@ pub(crate) fn text(time: UnixTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct At(u64);
+    pub(crate) struct At(pub(crate) u64);
 
     impl Clock for At {
         fn now(&self) -> UnixTime {

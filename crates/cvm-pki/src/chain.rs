@@ -1,17 +1,15 @@
 //! Whether the certificates of a data directory belong together, and which names ours has: for
 //! whoever looks after them, without a key and without a passphrase.
 
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
 use cvm_core::certificate::IssuerId;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::ca::CaCertificate;
 use crate::error::PkiError;
 use crate::host::Host;
-use crate::pem;
+use crate::inventory::of_first;
 use crate::pki::{DEVICES_FILE, JOURNAL_FILE, ROOT_FILE, SERVERS_FILE, read, verify_under};
 use crate::server;
 
@@ -56,21 +54,11 @@ pub fn devices_issuer(data_dir: &Path) -> Result<IssuerId, PkiError> {
 /// # Errors
 /// [`PkiError`] where the file cannot be read or holds none.
 pub fn server_names(path: &Path) -> Result<Vec<String>, PkiError> {
-    let text = fs::read_to_string(path).map_err(|source| PkiError::File {
-        operation: "reading",
-        path: path.to_owned(),
-        source,
-    })?;
-    let none = || PkiError::certificate("the file", "it holds no certificate in PEM");
-    let blocks = pem::all(&text).map_err(|_| none())?;
-    let (_, der) =
-        blocks.into_iter().find(|(label, _)| *label == "CERTIFICATE").ok_or_else(none)?;
-    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| none())?;
     let text = |host| match host {
         Host::Dns(name) => name,
         Host::Ip(address) => address.to_string(),
     };
-    Ok(server::names(&parsed).into_iter().map(text).collect())
+    of_first(path, |parsed| server::names(parsed).into_iter().map(text).collect())
 }
 
 /// Whether a certificate with `names` is one for `host`: RFC 9525 §6.3, a wildcard being a whole

@@ -73,7 +73,7 @@ fn with_certificate(
 pub(super) fn unverified(clock: &FlooredClock) -> Result<ClientConfig, Error> {
     let builder = versions(clock)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())));
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider())));
     Ok(finish(builder.with_no_client_auth()))
 }
 
@@ -173,9 +173,18 @@ impl Transport for TlsTransport {
     }
 }
 
-/// Accepts any certificate, so that what is behind it can be looked at.
+/// Accepts any certificate, so that it, or what is compared with a fingerprint, can be looked at.
+/// It proves nothing: no secret may go over such a connection.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+pub struct AnyCertificate(Arc<CryptoProvider>);
+
+impl AnyCertificate {
+    /// One that checks handshakes' signatures by this provider.
+    #[must_use]
+    pub fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(

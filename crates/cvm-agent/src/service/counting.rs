@@ -46,17 +46,7 @@ impl Clock for CountingClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug)]
-    struct At(u64);
-
-    impl Clock for At {
-        fn now(&self) -> UnixTime {
-            UnixTime::since_unix_epoch(Duration::from_secs(self.0))
-        }
-
-        fn wait(&self, _: Duration) {}
-    }
+    use crate::clock::tests::At;
 
     #[test]
     fn time_goes_on_from_what_was_told_where_the_own_clock_is_behind() {

@@ -48,11 +48,13 @@ pub enum OperatorRefusal {
     /// The store cannot now.
     #[error("the store is unavailable")]
     Unavailable(String),
-    /// No such policy.
-    #[error("there is no policy called {0}: put it with `cvm policy put`")]
+    /// No such policy. Its name is not repeated: where columns are mixed up it is a token.
+    #[error(
+        "there is no such policy: look with `cvm policy list`, or put it with `cvm policy put`"
+    )]
     UnknownPolicy(Name),
-    /// No such profile.
-    #[error("there is no profile called {0}: add a [[profile]] to the configuration")]
+    /// No such profile. Its name is not repeated either.
+    #[error("there is no such profile: add a [[profile]] of this name to the configuration")]
     UnknownProfile(Name),
     /// It was decided already.
     #[error("{0}")]

@@ -71,6 +71,7 @@ fn scalar(pem: &str) -> Vec<u8> {
 
 const PASSPHRASE: &str = "a passphrase of the test run";
 const BROUGHT: &str = "token-that-the-operator-brings";
+const MISPLACED: &str = "token-in-the-column-of-policies";
 /// Who knows a webhook's path may write to it.
 const PATH_SECRET: &str = "services/T0/B0/a-path-that-lets-in";
 
@@ -120,6 +121,34 @@ impl Run {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         self.outputs.push_str(&String::from_utf8_lossy(&output.stdout));
         self.outputs.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Imports devices, with a token in the wrong column and with one in the right one.
+    fn import(&mut self) {
+        let scratch = self.environment.scratch();
+        let rows = format!("serial,policy,token\nSN-3,,\nSN-4,{MISPLACED},\nSN-5,,{MISPLACED}\n");
+        std::fs::write(scratch.join("devices.csv"), rows).unwrap();
+        let import = ["device", "import", "devices.csv", "--tokens-out", "tokens.csv"];
+        for output in ["table", "json"] {
+            let others = ["--refused-out", "refused", "--output", output];
+            let (code, stdout, stderr) =
+                self.environment.run(&[&import[..], &others].concat()).unwrap();
+            assert_eq!(code, 1, "SN-4 is refused: {stderr}");
+            let refused =
+                std::fs::read_to_string(self.environment.scratch().join("refused")).unwrap();
+            assert!(refused.contains("SN-4"), "{refused}");
+            self.outputs.extend([stdout, stderr, refused]);
+        }
+        let tokens = self.environment.scratch().join("tokens.csv");
+        let tokens = std::fs::read_to_string(tokens).unwrap();
+        let made = tokens.lines().find_map(|line| line.strip_prefix("SN-3,")).unwrap().to_owned();
+        for key in ["policy", "profile"] {
+            let new = json!({"serialNumber": "SN-6", key: MISPLACED});
+            let answer = self.environment.operate("POST", "/v1/devices", Some(&new)).unwrap();
+            assert_eq!(answer.status, 400);
+            self.answers.push(answer);
+        }
+        self.secrets.extend([made, MISPLACED.to_owned()]);
     }
 
     /// Makes an admin token by the API and one by the command, and uses both.
@@ -268,6 +297,7 @@ fn no_secret_of_a_whole_run_is_found_anywhere() {
     let token = run.environment.device_add("SN-1").unwrap();
     run.secrets.push(token.clone());
     run.add_by_command();
+    run.import();
     run.hire();
     run.vend(&token);
     run.misplace(&token);

@@ -24,6 +24,8 @@ pub(super) struct Table<R> {
     rest: std::ops::Range<usize>,
     bytes_read: u64,
     line: u64,
+    /// Of the record that is being read.
+    quotes: u64,
     content: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -64,6 +66,7 @@ impl<R: Read> Table<R> {
             rest: 0..0,
             bytes_read: 0,
             line: 1,
+            quotes: 0,
             content: vec![0; RECORD_BYTES_MAX],
             ends: vec![0; FIELDS_MAX],
         }
@@ -77,7 +80,8 @@ impl<R: Read> Table<R> {
     /// The next record that is not empty.
     ///
     /// # Errors
-    /// Where the file cannot be read, or a record does not end.
+    /// Where the file cannot be read, a record does not end, or the file ends within a quote: it was
+    /// cut off, and so perhaps was the serial number.
     pub(super) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
         if self.bytes_read == 0 {
             self.skip_byte_order_mark()?;
@@ -85,6 +89,7 @@ impl<R: Read> Table<R> {
         self.skip_line_ends()?;
         let (line, began) = (self.line, self.bytes_read);
         let (mut written, mut fields, mut is_too_long) = (0, 0, false);
+        self.quotes = 0;
         loop {
             if self.rest.is_empty() {
                 self.fill()?;
@@ -96,11 +101,19 @@ impl<R: Read> Table<R> {
                 self.ends.get_mut(fields..).unwrap_or_default(),
             );
             (written, fields) = (written + wrote, fields + ended);
+            let is_at_end = input.is_empty();
             self.advance(taken);
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
                     (written, fields, is_too_long) = (0, 0, true);
+                }
+                ReadRecordResult::Record if is_at_end && self.quotes % 2 == 1 => {
+                    let what = format!(
+                        "the file ends within a quote, in the row that begins on line {line}: was \
+                         it cut off?"
+                    );
+                    return Err(io::Error::new(ErrorKind::InvalidData, what));
                 }
                 ReadRecordResult::Record => {
                     let ends = self.ends.get(..fields).filter(|_| !is_too_long);
@@ -151,7 +164,10 @@ impl<R: Read> Table<R> {
     fn advance(&mut self, taken: usize) {
         let end = self.rest.start + taken;
         let passed = self.buffer.get(self.rest.start..end).unwrap_or_default();
-        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        for byte in passed {
+            self.line += u64::from(*byte == b'\n');
+            self.quotes += u64::from(*byte == b'"');
+        }
         self.bytes_read += taken as u64;
         self.rest.start = end;
     }
@@ -246,5 +262,16 @@ mod tests {
         let text = format!("a\n1\n\"2\n{}", "3\n".repeat(READ_OVER_BYTES_MAX));
         let error = records(text.as_bytes()).unwrap_err();
         assert!(error.to_string().contains("line 3"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_within_a_quote_gives_no_shorter_record() {
+        for text in ["a\n\"SN-1", "a\n\"SN-1\n", "a\nSN-1,\"x\"\"", "a\n1\n\""] {
+            for error in [records(text.as_bytes()), records(Drop(text.as_bytes()))] {
+                let error = error.unwrap_err();
+                assert!(error.to_string().contains("cut off"), "{text:?}: {error}");
+            }
+        }
+        check("a\n\"SN-1\"", &[(1, &["a"]), (2, &["SN-1"])]);
     }
 }
