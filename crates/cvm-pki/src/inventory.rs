@@ -76,3 +76,43 @@ pub(crate) fn of_first<T>(
     let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| none())?;
     Ok(look(&parsed))
 }
+
+#[cfg(test)]
+mod tests {
+    use cvm_core::key::KeyAlgorithm;
+    use cvm_core::time::Span;
+
+    use super::*;
+    use crate::pki::{CreateOptions, Pki, VAULT_DIRECTORY};
+    use crate::server::ServerOptions;
+    use crate::vault::{Protection, Vault};
+
+    /// 2026-01-01.
+    const NOW: Timestamp = Timestamp(1_767_225_600);
+
+    #[test]
+    fn every_certificate_that_init_makes_is_found_with_its_life() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path();
+        let vault = Vault::create(&directory.join(VAULT_DIRECTORY), Protection::Unsealed).unwrap();
+        let hostnames = [String::from("localhost")];
+        let server = ServerOptions { hostnames: &hostnames, algorithm: KeyAlgorithm::EcP256 };
+        let (import, root_key_out) = (None, None);
+        let options = CreateOptions { data_dir: directory, server, import, root_key_out, now: NOW };
+        let created = Pki::create(&vault, &options).unwrap();
+        for (kept, path) in inventory() {
+            let validity = validity(&directory.join(path)).unwrap();
+            assert_eq!(validity.not_before, NOW.minus(Span::DAY), "{kept:?}");
+            assert_eq!(validity.not_after == created.server_not_after, kept == Kept::Server);
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_told() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("file");
+        assert!(matches!(validity(&path), Err(PkiError::File { .. })));
+        fs::write(&path, "no certificate").unwrap();
+        assert!(validity(&path).unwrap_err().to_string().contains("no certificate"));
+    }
+}
