@@ -38,6 +38,9 @@ impl Aftermath {
 
     pub(crate) fn follow_all(&self, departed: impl IntoIterator<Item = Departed>) {
         for Departed { span, follow_up } in departed {
+            // Most requests leave nothing but a note, which is worth no task.
+            let left = span.in_scope(|| self.provisioning.follow_at_once(follow_up));
+            let Some(follow_up) = left else { continue };
             let provisioning = Arc::clone(&self.provisioning);
             let following = async move {
                 let followed = provisioning.follow(follow_up).await;

@@ -62,11 +62,21 @@ impl FollowUp {
 }
 
 impl Provisioning {
-    /// Does what has to happen after the answer has left: attempts, decisions, alarms, and what
-    /// another device's proof of a key ended.
-    pub async fn follow(&self, follow_up: FollowUp) -> Followed {
+    /// Follows up at once what leaves nothing but a note, which waits for nothing; hands back what is
+    /// for [`Provisioning::follow`]. To be called when the answer has left.
+    #[must_use = "what is handed back was not begun"]
+    pub fn follow_at_once(&self, mut follow_up: FollowUp) -> Option<FollowUp> {
+        let FollowUp { events, stranger, proven, .. } = &follow_up;
+        if !events.is_empty() || stranger.is_some() || proven.is_some() {
+            return Some(follow_up);
+        }
+        self.note(&mut follow_up);
+        None
+    }
+
+    fn note(&self, follow_up: &mut FollowUp) {
         let ports = &self.ports;
-        if let Some(attempt) = follow_up.unknown {
+        if let Some(attempt) = follow_up.unknown.take() {
             let Attempt { address, at, .. } = attempt.clone();
             self.passing.lock().push(attempt);
             // Everybody behind one host counts together, as in the limit of refusals.
@@ -77,9 +87,16 @@ impl Provisioning {
             };
             ports.attempts.unknown_count(&host, at);
         }
-        if let Some(attempt) = follow_up.attempt {
+        if let Some(attempt) = follow_up.attempt.take() {
             ports.attempts.attempt_record(attempt);
         }
+    }
+
+    /// Does what has to happen after the answer has left: attempts, decisions, alarms, and what
+    /// another device's proof of a key ended.
+    pub async fn follow(&self, mut follow_up: FollowUp) -> Followed {
+        let ports = &self.ports;
+        self.note(&mut follow_up);
         let mut events = follow_up.events;
         let mut followed = Followed::default();
         if let Some(stranger) = follow_up.stranger {

@@ -6,6 +6,8 @@
 //! are refused. Journal numbers of which it is not known whether their rows were written are filled
 //! with void rows in the first transaction that succeeds.
 
+mod gathering;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ use cvm_core::time::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use self::gathering::Gathering;
 use super::database::Database;
 use super::fault::Faults;
 use super::numbers::Numbers;
@@ -37,10 +40,6 @@ const GROUP_MAX: usize = 64;
 /// a device waits that asks while devices are imported; a job begins another group that would not
 /// fit into this one.
 pub(super) const WRITES_MAX: usize = 256;
-
-/// How long a group waits, at most, to become as large as the one before it: who was just answered
-/// is likely to come again. It waits no longer than that one took, so a fast disk is not waited for.
-const GATHERING_MAX: Duration = Duration::from_millis(1);
 
 /// How many jobs may wait: some half a second of a disk that syncs in 15 ms.
 pub(super) const JOBS_WAITING_MAX: usize = 2_048;
@@ -135,15 +134,17 @@ impl Writer {
         // Whatever ends this thread: nobody may wait for it.
         let _stop = StopOnDrop { queue: self.queue.clone(), shared: self.shared.clone() };
         let mut jobs = Vec::with_capacity(GROUP_MAX);
-        let (mut last_group, mut last_took) = (0, Duration::ZERO);
+        let mut gathering = Gathering::new();
         loop {
             let taken = self.queue.take(&mut jobs, GROUP_MAX, self.deadline());
-            if taken == Taken::Items && jobs.len() < last_group {
-                let room = GROUP_MAX - jobs.len();
-                self.queue.linger(last_took.min(GATHERING_MAX), last_group - jobs.len());
-                self.queue.take(&mut jobs, room, Some(Instant::now()));
+            if taken == Taken::Items {
+                if let Some((more, patience)) = gathering.wait(jobs.len()) {
+                    let room = GROUP_MAX.saturating_sub(jobs.len());
+                    self.queue.linger(patience, more.min(room));
+                    self.queue.take(&mut jobs, room, Some(Instant::now()));
+                }
+                gathering.gathered(jobs.len());
             }
-            last_group = jobs.len();
             if taken == Taken::Closed {
                 return;
             }
@@ -155,7 +156,7 @@ impl Writer {
                     let mut group: Vec<Job> = jobs.drain(..group_of(&jobs)).collect();
                     let began = Instant::now();
                     self.serve(&mut group);
-                    last_took = began.elapsed();
+                    gathering.written(began.elapsed());
                 }
             }
         }
