@@ -16,7 +16,7 @@ use cvm_core::device::Verdict;
 use cvm_core::id::{AttemptCode, CertificateId};
 use cvm_core::provisioning::{Caller, FollowUp, Provisioning};
 use http::{HeaderMap, Response};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 use zeroize::Zeroizing;
@@ -28,6 +28,7 @@ use crate::body::Unread;
 use crate::connection::InFlight;
 use crate::limit::{AddressLimit, Limits};
 use crate::observer::{Answered, Limit, Notice, Until};
+use crate::operator::import::Imports;
 use crate::problem::{Refused, Slug};
 use crate::router::{self, Endpoint, Route, Scope, Side, Takes, Who};
 use crate::settings::Settings;
@@ -54,7 +55,7 @@ struct Inner {
     settings: Settings,
     refusals: AddressLimit,
     aftermath: Aftermath,
-    imports: Semaphore,
+    imports: Arc<Imports>,
 }
 
 impl std::fmt::Debug for Api {
@@ -91,7 +92,7 @@ impl Api {
         let aftermath = Aftermath::new(Arc::clone(&provisioning));
         let trusted = settings.trusted_networks.clone();
         let refusals = AddressLimit::new(settings.refusals_per_address, trusted);
-        let imports = Semaphore::new(operator::import::BATCHES_AT_ONCE);
+        let imports = Arc::default();
         Self(Arc::new(Inner { provisioning, settings, refusals, aftermath, imports }))
     }
 
@@ -192,8 +193,8 @@ impl Api {
         &self.0.aftermath
     }
 
-    /// Places for batches of imports, which devices shall not wait behind.
-    pub(crate) fn imports(&self) -> &Semaphore {
+    /// Places for imports, and for batches of them, which devices shall not wait behind.
+    pub(crate) fn imports(&self) -> &Arc<Imports> {
         &self.0.imports
     }
 
@@ -329,7 +330,9 @@ impl Api {
         let (api, span) = (self.clone(), Span::current());
         let deciding = async move {
             let use_case = tracing::debug_span!("use_case", endpoint = ?route.endpoint);
-            let outcome = api.decide(route.endpoint, call, unread).instrument(use_case).await;
+            // On the heap, or all of it would be moved with the task, more than once.
+            let decided = Box::pin(api.decide(route.endpoint, call, unread));
+            let outcome = decided.instrument(use_case).await;
             if let Err(refused) = &outcome.result {
                 api.count_refusal(route, address, refused);
             }

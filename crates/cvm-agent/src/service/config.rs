@@ -3,6 +3,7 @@
 //! Relative paths start at the file's own directory. There is no key for a token: it is no part of
 //! what is copied, shown, and kept under version control.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -71,6 +72,7 @@ impl Config {
     /// Everything that is wrong with it.
     pub fn read(path: &Path) -> Result<Self, ConfigFaults> {
         let one = |what: String| ConfigFaults(vec![what]);
+        refuse_foreign_hands(path).map_err(one)?;
         let bytes = files::read_needed(path).map_err(|fault| one(with_cause(&fault)))?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| one(format!("{} is not UTF-8", path.display())))?;
@@ -109,6 +111,31 @@ impl Config {
             }
         }
     }
+}
+
+/// Whoever may write the file says whom the agent trusts and which command it runs, so it is as ssh
+/// has it with its own.
+fn refuse_foreign_hands(path: &Path) -> Result<(), String> {
+    // What is wrong where it cannot be looked at, reading it tells.
+    let Ok(found) = path.metadata() else { return Ok(()) };
+    let (file, mode) = (path.display(), found.mode() & 0o7777);
+    if !found.is_file() {
+        return Ok(());
+    }
+    if mode & 0o022 != 0 {
+        return Err(format!(
+            "{file} can be written by others (mode {mode:04o}), and it says whom to trust and what \
+             to run: chmod go-w {file}"
+        ));
+    }
+    if found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(format!(
+            "{file} belongs to another user (uid {}), and it says whom to trust and what to run: it \
+             must be root's, or of the user whom the agent runs as",
+            found.uid()
+        ));
+    }
+    Ok(())
 }
 
 struct Reader {

@@ -6,6 +6,7 @@
 //! knows; what it has said is durable.
 
 mod lines;
+mod places;
 mod read;
 mod results;
 mod rows;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cvm_core::operator::{Operator, Permission};
+use cvm_core::time::Span as Seconds;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -27,19 +29,22 @@ use crate::body::{NDJSON, Unread};
 use crate::connection::InFlight;
 use crate::problem::Refused;
 use crate::stream::{Content, Part};
+use places::ImportPlace;
+pub(crate) use places::Imports;
 use read::{Batch, Incoming, Reader};
 use results::Results;
 use rows::Row;
 
-/// Batches that are registered at the same time, of all imports: the store takes what comes in the
-/// order in which it comes, and a vend waits behind these.
-pub(crate) const BATCHES_AT_ONCE: usize = 2;
+/// When to ask again whose places are all taken.
+const COME_AGAIN: Seconds = Seconds(5);
 
 /// Begins to answer; the rest happens while the answer is sent.
 pub(crate) fn start(api: &Api, call: Call, unread: Option<Unread>) -> Result<Answer, Refused> {
     let Some(unread) = unread else {
         return Err(Refused::internal("an import came without its body"));
     };
+    let place = api.imports().begin(&call.principal.operator()?.id);
+    let place = place.ok_or_else(|| Refused::slow_down(COME_AGAIN))?;
     let leaving = call.in_flight.as_ref().map(|it| it.leaving()).unwrap_or_default();
     let (batches, incoming) = mpsc::channel(1);
     let (parts, sent) = mpsc::channel(1);
@@ -51,6 +56,7 @@ pub(crate) fn start(api: &Api, call: Call, unread: Option<Unread>) -> Result<Ans
         parts,
         leaving: leaving.clone(),
         _in_flight: call.in_flight,
+        _place: place,
     };
     let tasks = &api.aftermath().tasks;
     let _reading = tasks.spawn(reader.run(leaving).instrument(Span::current()));
@@ -66,6 +72,8 @@ struct Import {
     leaving: CancellationToken,
     /// Its place among the requests at once, which hanging up does not free.
     _in_flight: Option<Arc<InFlight>>,
+    /// Its place among the imports of its operator, which hanging up does not free either.
+    _place: ImportPlace,
 }
 
 /// Why an import goes no further.
@@ -117,8 +125,7 @@ impl Import {
             };
             places.push((number, serial_number, refused));
         }
-        // It is never closed, so there is always a place in the end.
-        let place = self.api.imports().acquire().await;
+        let place = self.api.imports().batch().await;
         let registered = self.api.provisioning().devices_register(new, &operator.id).await;
         drop(place);
         let mut registered = registered.into_iter();

@@ -83,6 +83,7 @@ async fn each_line_has_its_result_and_a_bad_one_harms_no_other() {
             "invalid-request",
         ),
         (r#"{"serialNumber": "SN-1", "attributes": {"a b": ""}}"#, 400, "invalid-request"),
+        (r#"{"serialNumber": "SN-1", "attributes": {"a": "1", "a": "2"}}"#, 400, "invalid-request"),
         (r#"{"serialNumber": "SN-1", "policy": "none"}"#, 400, "unknown-policy"),
         (r#"{"serialNumber": "SN-1", "profile": "none"}"#, 400, "unknown-profile"),
         (r#"{"serialNumber": "SN-1", "thingName": "taken"}"#, 409, "thing-name-taken"),
@@ -107,7 +108,7 @@ async fn each_line_has_its_result_and_a_bad_one_harms_no_other() {
         "nothing is repeated"
     );
     assert_eq!(results[1]["serialNumber"], "good-2");
-    assert_eq!(results[16]["serialNumber"], "SN-1", "a refused line's, where it has one");
+    assert_eq!(results[18]["serialNumber"], "SN-1", "a refused line's, where it has one");
     assert_eq!(results[6].get("serialNumber"), None);
     assert!(results[0]["problem"]["detail"].as_str().unwrap().contains("column 1"));
     assert!(world.store.device_find(&"SN-1".parse().unwrap()).await.unwrap().is_none());

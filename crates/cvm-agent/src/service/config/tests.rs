@@ -100,3 +100,30 @@ fn an_unknown_key_is_answered_with_the_known_ones() {
     let fault = parse(&format!("{}x = 1\n", minimal())).unwrap_err().concat();
     assert!(fault.contains(&KEYS.join(", ")), "{fault}");
 }
+
+#[test]
+fn a_file_that_others_can_write_is_refused_with_the_cure() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("agent.toml");
+    std::fs::write(&path, minimal()).unwrap();
+    for (mode, is_read) in [
+        (0o600, true),
+        (0o644, true),
+        (0o444, true),
+        (0o664, false),
+        (0o646, false),
+        (0o620, false),
+        (0o602, false),
+    ] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        match Config::read(&path) {
+            Ok(_) => assert!(is_read, "{mode:o}"),
+            Err(faults) => {
+                assert!(!is_read, "{mode:o}: {faults}");
+                assert!(faults.0[0].contains("chmod go-w"), "{faults}");
+            }
+        }
+    }
+}

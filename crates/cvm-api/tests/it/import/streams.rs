@@ -53,6 +53,12 @@ struct Import {
 impl Import {
     /// Begins with the first of `lines`, because no answer begins before that.
     async fn begin(server: &Server, protocol: Protocol, first: &str) -> Self {
+        let begun = Self::ask(server, protocol, first).await;
+        assert_eq!(begun.answer.status(), 200);
+        begun
+    }
+
+    async fn ask(server: &Server, protocol: Protocol, first: &str) -> Self {
         let (lines, body) = mpsc::channel(1);
         lines.send(first.to_owned()).await.unwrap();
         let request = Request::post("https://localhost/v1/devices:import")
@@ -79,7 +85,6 @@ impl Import {
             }
         };
         let answer = answer.unwrap();
-        assert_eq!(answer.status(), 200);
         Self { lines: Some(lines), answer, begun: Vec::new(), connection }
     }
 
@@ -137,6 +142,34 @@ async fn results_come_while_lines_still_go() {
         let (rest, is_whole) = import.finish().await;
         assert_eq!(rest.iter().map(brief).collect::<Vec<_>>(), [(21, 201, "")]);
         assert!(is_whole);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_has_as_many_imports_at_once_as_they_may_and_the_next_waits() {
+    const AT_ONCE: usize = 8;
+    let server = Server::start().await;
+    let mut imports = Vec::new();
+    for number in 0..AT_ONCE {
+        let mut import =
+            Import::begin(&server, Protocol::Http1, &row(&format!("SN-{number}"))).await;
+        assert_eq!(brief(&import.read(1).await[0]), (1, 201, ""));
+        imports.push(import);
+    }
+    let refused = Import::ask(&server, Protocol::Http1, &row("SN-next")).await;
+    assert_eq!(refused.answer.status(), 429);
+    assert!(refused.answer.headers().contains_key("retry-after"));
+    let mut ended = imports.pop().unwrap();
+    ended.lines = None;
+    assert!(ended.finish().await.1);
+    eventually(async || {
+        let again = Import::ask(&server, Protocol::Http1, &row("SN-next")).await;
+        again.answer.status() == 200
+    })
+    .await;
+    for mut import in imports {
+        import.send(&row("SN-more")).await;
+        assert_eq!(import.read(1).await.len(), 1, "who has a place goes on");
     }
 }
 

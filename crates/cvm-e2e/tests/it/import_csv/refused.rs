@@ -46,6 +46,27 @@ fn a_row_that_was_changed_is_refused_and_its_device_keeps_its_token() {
 }
 
 #[test]
+fn of_many_doubtful_tokens_those_go_that_no_device_has() {
+    const COUNT: usize = 50;
+    let environment = Environment::start(&[]).unwrap();
+    let rows: String = (0..COUNT).map(|n| format!("SN-{n:02},p=1\n")).collect();
+    write(&environment, "devices.csv", &format!("serial,attributes\n{rows}"));
+    imported(&environment, &ARGUMENTS);
+    let registered = tokens(&environment, "tokens.csv");
+    // Every other token is lost, and another stands there, as of a run that came to nothing.
+    let mixed = registered.iter().enumerate().map(|(n, (serial, token))| match n % 2 {
+        0 => format!("{serial},{token}\n"),
+        _ => format!("{serial},another token of {serial}\n"),
+    });
+    write(&environment, "tokens.csv", &format!("serial,token\n{}", mixed.collect::<String>()));
+    write(&environment, "devices.csv", &format!("serial,attributes\n{rows}").replace("p=1", "p=2"));
+    let (code, _, stderr) = import(&environment, &ARGUMENTS);
+    assert_eq!(code, 1, "{stderr}");
+    let kept = registered.into_iter().step_by(2).collect();
+    assert_eq!(tokens(&environment, "tokens.csv"), kept);
+}
+
+#[test]
 fn tokens_that_a_killed_run_left_for_rows_that_are_refused_go_as_well() {
     let environment = Environment::start(&[]).unwrap();
     let token = environment.device_add("SN-1").unwrap();

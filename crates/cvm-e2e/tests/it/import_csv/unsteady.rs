@@ -90,6 +90,24 @@ fn rows_that_a_busy_server_cannot_take_are_sent_again_and_no_others() {
 }
 
 #[test]
+fn a_row_that_is_never_taken_is_given_up_by_its_line_and_the_others_go_on() {
+    const COUNT: usize = 20_000;
+    let stand_in = StandIn::start(move |row| match row["serialNumber"].as_str() {
+        Some("SN-7" | "SN-9") => Say::Answer(503),
+        _ => Say::Answer(201),
+    });
+    fleet(&stand_in.environment, COUNT);
+    let arguments = ["fleet.csv", "--tokens-out", "tokens.csv", "--retry-for", "1s"];
+    let (code, stdout, stderr) = stand_in.import(&arguments);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stdout.contains(&format!("registered         {}", COUNT - 2)), "{stdout}");
+    assert!(stdout.contains("refused            2"), "{stdout}");
+    assert!(stderr.contains("line 9 SN-7: given up, while others were taken"), "{stderr}");
+    // It may have been taken, for all that anybody knows.
+    assert_eq!(tokens(&stand_in.environment, "tokens.csv").len(), COUNT);
+}
+
+#[test]
 fn an_import_that_is_given_up_goes_on_with_the_same_tokens() {
     let seen = Seen::default();
     let is_up = Arc::new(std::sync::atomic::AtomicBool::new(false));

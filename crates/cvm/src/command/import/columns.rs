@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use cvm_core::id::{Name, SerialNumber, ThingName};
 use cvm_core::time::Timestamp;
 use cvm_core::token::Token;
-use cvm_wire::operator::NewDevice;
+use cvm_wire::operator::{NewDevice, each_name_once};
 use zeroize::Zeroizing;
 
 use super::table::Record;
@@ -145,8 +145,11 @@ fn brought(cell: &str) -> Result<Token, String> {
 
 fn attributes(cell: &str) -> Result<BTreeMap<String, String>, String> {
     if cell.trim_start().starts_with('{') {
-        return serde_json::from_str(cell)
-            .map_err(|_| format!("{ATTRIBUTES}: not a JSON object with a text for each name"));
+        let mut json = serde_json::Deserializer::from_str(cell);
+        let read = each_name_once(&mut json).and_then(|read| json.end().map(|()| read));
+        return read.map_err(|_| {
+            format!("{ATTRIBUTES}: not a JSON object with a text for each name, and each name once")
+        });
     }
     let mut attributes = BTreeMap::new();
     for pair in cell.split(';').filter(|pair| !pair.is_empty()) {
@@ -250,6 +253,8 @@ mod tests {
         refused("serial,token_expires", b"SN-1,30d", "token_expires");
         refused("serial,attributes", b"SN-1,colour", "k=v;k=v");
         refused("serial,attributes", b"SN-1,a=1;a=2", "the same name twice");
+        refused("serial,attributes", br#"SN-1,"{""a"": ""1"", ""a"": ""2""}""#, "each name once");
+        refused("serial,attributes", br#"SN-1,"{""a"": ""1""} more""#, "JSON object");
         refused("serial,attributes", b"SN-1,{1}", "JSON object");
         refused("serial,attributes", br#"SN-1,"{""a"": 1}""#, "a text for each name");
         let secret = "short-secret";

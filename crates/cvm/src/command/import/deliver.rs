@@ -1,6 +1,10 @@
 //! Until every row of a block is answered: what was not answered is sent again, for the same again
 //! changes nothing, with pauses and not for ever.
+//!
+//! A row that the server cannot take though it takes others is given up in the end, and holds up no
+//! other block.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use cvm_wire::import::{ImportProblem, ImportResult};
@@ -45,12 +49,16 @@ impl<'a> Delivery<'a> {
         let mut open: Vec<usize> = (0..block.rows.len()).collect();
         let mut patience = Patience::new(self.retry_for);
         let mut sends = Sends::First;
+        let mut put_off = PutOff::default();
         while !open.is_empty() {
             let rows = block.body_of(&open);
+            let (answered, later) = (0, Vec::new());
+            let put_off_so_far = &mut put_off;
             let mut pass =
-                Pass { block, open: &open, answered: 0, later: Vec::new(), tally, sends };
+                Pass { block, open: &open, answered, later, tally, sends, put_off: put_off_so_far };
             let ended = self.exchange(rows, &mut pass).await;
             let trouble = pass.trouble(ended);
+            let is_answered = pass.answered == open.len();
             let left = pass.left();
             let progress = left.len() < open.len();
             open = left;
@@ -60,6 +68,9 @@ impl<'a> Delivery<'a> {
                 Some(Trouble::Passing { failure, wait }) => {
                     sends = Sends::Again;
                     let Some(pause) = patience.pause(progress, wait) else {
+                        if is_answered && put_off.others_were_taken(&open) {
+                            return put_off.give_up(block, &open, tally);
+                        }
                         return Err(failure);
                     };
                     let seconds = pause.as_secs_f32();
@@ -101,6 +112,7 @@ struct Pass<'p> {
     later: Vec<usize>,
     tally: &'p mut Tally,
     sends: Sends,
+    put_off: &'p mut PutOff,
 }
 
 impl Answers for Pass<'_> {
@@ -123,10 +135,12 @@ impl Answers for Pass<'_> {
             200 => Verdict::RegisteredBefore,
             408 | 429 | 500.. => {
                 self.later.push(index);
+                self.put_off.note(index, cause(answer.status, answer.problem.as_ref()));
                 return Ok(());
             }
             status => Verdict::Refused(cause(status, answer.problem.as_ref())),
         };
+        self.put_off.taken += 1;
         self.tally.judged(row, verdict, self.sends)
     }
 }
@@ -150,6 +164,48 @@ impl Pass<'_> {
     fn left(mut self) -> Vec<usize> {
         self.later.extend(self.open.iter().skip(self.answered));
         self.later
+    }
+}
+
+/// The rows of a block that the server wanted to see again later.
+#[derive(Default)]
+struct PutOff {
+    /// How many rows got an answer that is one.
+    taken: usize,
+    /// How many had when a row was put off for the first time, and what was said the last time.
+    rows: HashMap<usize, (usize, String)>,
+}
+
+impl PutOff {
+    fn note(&mut self, index: usize, cause: String) {
+        let taken = self.taken;
+        self.rows.entry(index).or_insert_with(|| (taken, String::new())).1 = cause;
+    }
+
+    /// Whether the server took others after each of these was put off.
+    fn others_were_taken(&self, left: &[usize]) -> bool {
+        let was_overtaken =
+            |index| self.rows.get(index).is_some_and(|(before, _)| *before < self.taken);
+        left.iter().all(was_overtaken)
+    }
+
+    /// Tells the rows that are left by their lines, so that the others go on.
+    fn give_up(
+        mut self,
+        block: &mut Block,
+        left: &[usize],
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
+        for index in left {
+            let (Some(row), Some((_, cause))) =
+                (block.rows.get_mut(*index), self.rows.remove(index))
+            else {
+                continue;
+            };
+            let cause = format!("given up, while others were taken: {cause}");
+            tally.judged(row, Verdict::Refused(cause), Sends::Again)?;
+        }
+        Ok(())
     }
 }
 
@@ -205,8 +261,10 @@ mod tests {
         let (mut block, mut tally) = (block(), Tally::new(None, None).unwrap());
         let (open, later) = (vec![0, 1, 3], Vec::new());
         let sends = Sends::First;
+        let mut put_off = PutOff::default();
+        let (block, tally_of, put_off) = (&mut block, &mut tally, &mut put_off);
         let mut pass =
-            Pass { block: &mut block, open: &open, answered: 0, later, tally: &mut tally, sends };
+            Pass { block, open: &open, answered: 0, later, tally: tally_of, sends, put_off };
         for line in lines {
             pass.take(line.as_bytes()).map_err(|failure| failure.what)?;
         }
@@ -241,6 +299,22 @@ mod tests {
         let more = line(4, 201, "SN-5");
         assert!(after(&[&all[0], &all[1], &all[2]]).is_ok());
         assert!(after(&[&all[0], &all[1], &all[2], &more]).is_err());
+    }
+
+    #[test]
+    fn a_row_is_given_up_only_where_others_were_taken_after_it() {
+        let mut put_off = PutOff { taken: 1, ..PutOff::default() };
+        put_off.note(3, String::from("why"));
+        assert!(!put_off.others_were_taken(&[3]), "what was taken before says nothing");
+        put_off.taken += 1;
+        put_off.note(3, String::from("why now"));
+        assert!(put_off.others_were_taken(&[3]));
+        assert!(!put_off.others_were_taken(&[3, 4]), "of the fourth nobody has said anything");
+        let (mut block, mut tally) = (block(), Tally::new(None, None).unwrap());
+        put_off.give_up(&mut block, &[3], &mut tally).unwrap();
+        assert_eq!(tally.refusals().len(), 1);
+        assert_eq!(tally.refusals()[0].line, 5);
+        assert!(tally.refusals()[0].cause.ends_with(": why now"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! is registered with that very token, as after a change to a row that was imported before.
 
 use std::collections::HashSet;
+use std::thread;
 
 use cvm_agent::client::{Client, encode_segment};
 use cvm_agent::error::Error;
@@ -20,6 +21,9 @@ use crate::output;
 /// To ask about so many takes a moment: each is two requests.
 const TOLD_FROM: usize = 100;
 
+/// So many are asked about at the same time.
+const ASKERS: usize = 8;
+
 /// Takes the tokens of refused rows out of the tokens file, so far as that is safe.
 ///
 /// # Errors
@@ -29,28 +33,20 @@ pub(super) fn forget(
     tokens: &mut Tokens,
     server: &ServerArgs,
 ) -> Result<(), Failure> {
-    let in_doubt = unfit.iter().filter(|unfit| unfit.doubtful.is_some()).count();
+    let doubtful = unfit.iter().filter_map(|it| Some((it.serial.as_str(), it.doubtful.as_ref()?)));
+    let doubtful: Vec<(&str, &Token)> = doubtful.collect();
+    let in_doubt = doubtful.len();
     if in_doubt > TOLD_FROM {
         output::note(format!(
             "asking the server about the tokens of {in_doubt} refused rows, which stay in the \
              tokens file where a device is registered with them"
         ));
     }
-    let client = (in_doubt > 0).then(|| remote::connect(server).ok()).flatten();
-    let mut useless = HashSet::with_capacity(unfit.len());
-    let mut unknown = 0_usize;
-    for Unfit { serial, doubtful } in unfit {
-        let is_used = match (doubtful, &client) {
-            (None, _) => Some(false),
-            (Some(_), None) => None,
-            (Some(token), Some(client)) => is_used(client, serial.as_str(), token).ok(),
-        };
-        match is_used {
-            Some(false) => drop(useless.insert(serial.as_str())),
-            Some(true) => {}
-            None => unknown += 1,
-        }
-    }
+    let answers = ask(&doubtful, server);
+    let unknown = in_doubt - answers.len();
+    let sure = unfit.iter().filter(|it| it.doubtful.is_none()).map(|it| it.serial.as_str());
+    let unused = answers.into_iter().filter(|(_, is_used)| !is_used).map(|(serial, _)| serial);
+    let useless: HashSet<&str> = sure.chain(unused).collect();
     if unknown > 0 {
         output::note(format!(
             "{unknown} tokens of refused rows stay in the tokens file: the server did not say \
@@ -58,6 +54,23 @@ pub(super) fn forget(
         ));
     }
     tokens.forget(&useless)
+}
+
+/// Whether devices are registered with these tokens, of each of which the server says so.
+fn ask<'a>(doubtful: &[(&'a str, &Token)], server: &ServerArgs) -> Vec<(&'a str, bool)> {
+    let asker = |first: usize| {
+        let Ok(client) = remote::connect(server) else { return Vec::new() };
+        let share = doubtful.iter().skip(first).step_by(ASKERS);
+        share
+            .filter_map(|(serial, token)| Some((*serial, is_used(&client, serial, token).ok()?)))
+            .collect()
+    };
+    let asker = &asker;
+    thread::scope(|scope| {
+        let askers = (0..ASKERS.min(doubtful.len())).map(|first| scope.spawn(move || asker(first)));
+        let askers: Vec<_> = askers.collect();
+        askers.into_iter().flat_map(|asker| asker.join().unwrap_or_default()).collect()
+    })
 }
 
 /// Whether a device has this token: registering it as it is changes nothing, and is refused with
