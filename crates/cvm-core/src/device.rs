@@ -9,6 +9,7 @@
 //! Each returns what [`Moved`], to be written with the same commit.
 
 mod issue;
+mod listed;
 mod operate;
 mod parts;
 mod review;
@@ -23,6 +24,7 @@ use crate::id::{CertificateId, KeyIdentity, Name, SerialNumber, ThingName};
 use crate::time::Timestamp;
 
 pub use issue::{Basis, Confirmation, NewCertificate};
+pub use listed::{DeviceFilter, DeviceFilterError, Place, PlaceError};
 pub use operate::{Fate, TokenToGive};
 pub use parts::{
     Binding, Burning, LiveCertificate, Outlived, Road, SealedKey, TokenRecord, TokenState, Word,
@@ -112,6 +114,9 @@ pub enum DeviceState {
 }
 
 impl DeviceState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Deleted, Self::Issued, Self::Registered];
+
     /// The name in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {

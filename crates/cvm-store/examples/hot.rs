@@ -43,7 +43,7 @@ fn mixed(n: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-fn vend(n: u64) -> Change {
+fn vend(n: u64, at: i64) -> Change {
     let mut device = registered(n);
     device.version = 1;
     let m = mixed(n);
@@ -64,7 +64,8 @@ fn vend(n: u64) -> Change {
         origin: Origin::Token,
         token: 1,
         issued_at: NOW,
-        not_after: Timestamp(NOW.0 + 365 * 86_400),
+        // A thousand a second, as it comes.
+        not_after: Timestamp(NOW.0 + 365 * 86_400 + at),
         until: Some(Timestamp(NOW.0 + 7 * 86_400)),
     }];
     Change {
@@ -177,7 +178,8 @@ async fn main() {
         async move {
             let began = Instant::now();
             drop(stores.device(&format!("SN-{:010}", pick(n))).await);
-            stores.commit(vend(pick(n))).await;
+            let at = i64::try_from(n / 1_000).unwrap_or_default();
+            stores.commit(vend(pick(n), at)).await;
             stores.attempts.attempt_record(attempt(pick(n)));
             taken.lock().push(began.elapsed());
         }

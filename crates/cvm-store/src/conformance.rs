@@ -4,6 +4,7 @@
 
 mod attempts;
 mod commits;
+mod filters;
 pub mod given;
 mod journal;
 mod keys;
@@ -78,6 +79,19 @@ checks! {
         each_commit_writes_the_next_version
         of_concurrent_commits_of_one_version_one_wins
         the_first_use_makes_a_certificate_the_current_one
+    }
+    filters {
+        a_filtered_list_has_the_devices_of_a_state
+        a_filtered_list_is_in_order_of_its_place
+        a_filtered_walk_is_complete_while_devices_come
+        a_place_that_no_list_can_have_ends_a_filtered_list
+        a_record_that_moves_is_listed_where_it_is
+        disabled_devices_are_listed_whatever_their_state
+        expiring_devices_are_the_active_ones_whose_end_is_in_the_span
+        no_more_devices_are_outlived_than_a_sweep_takes
+        outlived_devices_are_issued_or_active_ones_whose_end_is_over
+        registered_devices_are_found_among_many_that_are_so_no_more
+        registered_devices_are_in_the_order_in_which_they_were
     }
     journal {
         a_decision_is_recorded_without_a_change

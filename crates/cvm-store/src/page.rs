@@ -1,7 +1,7 @@
 //! How a list becomes a page, the same in every store: ask for one more than fits, and the key of
 //! the last that fits is where the next page starts.
 
-use cvm_core::device::Device;
+use cvm_core::device::{Device, Place, PlaceError};
 use cvm_core::journal::JournalRow;
 use cvm_core::page::{PAGE_ITEMS_MAX, Page, PageRequest};
 
@@ -21,6 +21,11 @@ pub(crate) fn cut<T>(mut items: Vec<T>, limit: usize, key_of: impl Fn(&T) -> Str
 /// A page without items that ends the list: what follows a key that the list cannot have.
 pub(crate) fn empty<T>() -> Page<T> {
     Page { items: Vec::new(), next: None }
+}
+
+/// The place after which a filtered list of devices starts.
+pub(crate) fn place_of(request: &PageRequest) -> Result<Option<Place>, PlaceError> {
+    request.after.as_deref().map(str::parse).transpose()
 }
 
 /// The key of a device in the list of reviews.

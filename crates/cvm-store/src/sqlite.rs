@@ -27,7 +27,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use cvm_core::certificate::CertificateRecord;
-use cvm_core::device::Device;
+use cvm_core::device::{Device, DeviceFilter};
 use cvm_core::error::chain_of;
 use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, TokenMac};
 use cvm_core::journal::{Event, JournalRow};
@@ -226,6 +226,29 @@ impl Catalogue for SqliteStore {
         let (after, limit) = (start_of(request), page::limit_of(request));
         let rows = self.readers.read(move |c| read::devices(c, &after, one_more(limit))).await?;
         Ok(page::cut(rows, limit, |device| device.serial_number.to_string()))
+    }
+
+    async fn device_page_where(
+        &self,
+        filter: DeviceFilter,
+        request: &PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        let Ok(after) = page::place_of(request) else { return Ok(page::empty()) };
+        let limit = page::limit_of(request);
+        let query = move |c: &rusqlite::Connection| {
+            read::devices_where(c, filter, after.as_ref(), one_more(limit))
+        };
+        let rows = self.readers.read(query).await?;
+        Ok(page::cut(rows, limit, |device| filter.place_of(device).to_string()))
+    }
+
+    async fn outlived_devices(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+    ) -> Result<Vec<Due>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |connection| read::outlived(connection, now, after.as_ref())).await
     }
 
     async fn certificate_page(

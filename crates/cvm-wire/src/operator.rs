@@ -1,8 +1,10 @@
 //! The operator API: devices, certificates, policies, attempts, journal, admin tokens.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::SecretText;
@@ -84,7 +86,11 @@ pub struct NewDevice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
     /// What its operator says of it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "each_name_once",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub attributes: BTreeMap<String, String>,
     /// By which roads it may come to its first certificate; this version has `vend`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +98,37 @@ pub struct NewDevice {
     /// Whether a device that was deleted begins another life.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+}
+
+/// Texts by their names, each of which is there once: of two values neither is the one that was
+/// meant.
+///
+/// # Errors
+/// Where a name comes twice, or it is no such object.
+pub fn each_name_once<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    from.deserialize_map(EachNameOnce)
+}
+
+struct EachNameOnce;
+
+impl<'de> Visitor<'de> for EachNameOnce {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a text for each name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some((name, text)) = pairs.next_entry()? {
+            if map.insert(name, text).is_some() {
+                return Err(A::Error::custom("a name is there twice"));
+            }
+        }
+        Ok(map)
+    }
 }
 
 /// The body of `POST /v1/devices/{serialNumber}:new-token`.

@@ -9,6 +9,7 @@
 mod admin;
 mod doctor;
 mod import;
+mod list;
 mod on_device;
 mod rehearse;
 
@@ -21,6 +22,7 @@ use crate::config::HostName;
 pub(crate) use admin::{AdminCommand, AdminTokenCommand, AdminTokenCreate};
 pub(crate) use doctor::Doctor;
 pub(crate) use import::Import;
+pub(crate) use list::{DeviceList, ListArgs};
 pub(crate) use on_device::{Enroll, KeyAlgorithm, Renew, TokenArgs};
 pub(crate) use rehearse::{KeyExchange as RehearseKeyExchange, Rehearse};
 
@@ -197,8 +199,8 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         device: OneDevice,
     },
-    /// List devices
-    List(ListArgs),
+    /// List devices, all by serial number, or those that one filter has
+    List(DeviceList),
     /// Show a device and its certificates
     Show {
         /// The serial number
@@ -269,18 +271,6 @@ pub(crate) struct DeviceAdd {
     pub(crate) again: bool,
     #[command(flatten)]
     pub(crate) token: GivenToken,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// At most so many
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) limit: u32,
-    /// Where the page before ended, as it said
-    #[arg(long)]
-    pub(crate) cursor: Option<String>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }

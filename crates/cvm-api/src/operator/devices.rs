@@ -1,10 +1,11 @@
 //! `/v1/devices`: registering, listing and showing devices.
 
 use cvm_core::certificate::CertificateState;
-use cvm_core::device::{Device, Fate, Road};
+use cvm_core::device::{Device, DeviceFilter, Fate, Place, Road};
 use cvm_core::id::SerialNumber;
 use cvm_core::operator::Permission;
 use cvm_core::provisioning::{self, DeviceShown, GiveToken, NewToken, ThingFate, Whom};
+use cvm_core::time::{Span, Timestamp};
 use cvm_core::token::Token;
 use cvm_wire::SecretText;
 use cvm_wire::operator::{
@@ -34,15 +35,41 @@ pub(crate) async fn register(api: &Api, call: &Call) -> Result<Answer, Refused> 
     Answer::json(status, &wire)
 }
 
-/// `GET /v1/devices`.
+/// `GET /v1/devices?state=|expiring=`.
 pub(crate) async fn list(api: &Api, call: &Call) -> Result<Answer, Refused> {
     let ports = api.provisioning().ports();
-    let page = ports.catalogue.device_page(&query::page(call.query.as_deref())?).await?;
+    let names = ["limit", "cursor", "state", "expiring"];
+    let [limit, cursor, state, expiring] = query::parameters(call.query.as_deref(), names)?;
+    let request = query::page_of(limit, cursor)?;
     let now = ports.clock.read().now;
+    let page = match filter(state, expiring, now)? {
+        None => ports.catalogue.device_page(&request).await?,
+        Some(filter) => {
+            let after = request.after.as_deref().map(str::parse::<Place>).transpose();
+            after.map_err(|_| query::wrong_cursor())?;
+            ports.catalogue.device_page_where(filter, &request).await?
+        }
+    };
     super::list(page, |mut device| {
         let _ended = device.settle(now);
         wire_device(&device, live_briefs(&device))
     })
+}
+
+fn filter(
+    state: Option<String>,
+    expiring: Option<String>,
+    now: Timestamp,
+) -> Result<Option<DeviceFilter>, Refused> {
+    match (state, expiring) {
+        (None, None) => Ok(None),
+        (Some(state), None) => parsed("state", &state).map(Some),
+        (None, Some(span)) => {
+            let until = now.plus(parsed::<Span>("expiring", &span)?);
+            Ok(Some(DeviceFilter::Expiring { from: now, until }))
+        }
+        (Some(_), Some(_)) => Err(Refused::invalid("one filter at a time: `state` or `expiring`")),
+    }
 }
 
 /// `GET /v1/devices/{serialNumber}`.

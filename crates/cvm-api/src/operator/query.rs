@@ -38,15 +38,28 @@ pub(super) fn parameters<const N: usize>(
 /// Which page of a list is asked for.
 pub(super) fn page(query: Option<&str>) -> Result<PageRequest, Refused> {
     let [limit, cursor] = parameters(query, ["limit", "cursor"])?;
+    page_of(limit, cursor)
+}
+
+/// The same, of values that were read beside others.
+pub(super) fn page_of(
+    limit: Option<String>,
+    cursor: Option<String>,
+) -> Result<PageRequest, Refused> {
     let limit = match limit.map(|text| text.parse()) {
         None => PAGE_ITEMS,
         Some(Ok(limit @ 1..=PAGE_ITEMS_MAX)) => limit,
         Some(_) => return Err(Refused::invalid(format!("limit is 1 to {PAGE_ITEMS_MAX}"))),
     };
     if cursor.as_ref().is_some_and(|cursor| cursor.len() > CURSOR_BYTES_MAX) {
-        return Err(Refused::invalid("send as cursor what the page before gave"));
+        return Err(wrong_cursor());
     }
     Ok(PageRequest { after: cursor.filter(|cursor| !cursor.is_empty()), limit })
+}
+
+/// What is no cursor of this list.
+pub(super) fn wrong_cursor() -> Refused {
+    Refused::invalid("send as cursor what the page before of the same list gave")
 }
 
 #[cfg(test)]

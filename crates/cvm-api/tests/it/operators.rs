@@ -171,6 +171,52 @@ async fn every_refusal_of_a_registration_is_said() {
 }
 
 #[tokio::test]
+async fn devices_are_listed_by_one_filter_at_a_time() {
+    let world = World::new().await;
+    for number in 0..3 {
+        world.register(&format!("SN-{number}"), json!({})).await;
+    }
+    for number in 1..3 {
+        let serial = format!("SN-{number}");
+        assert_eq!(world.vend(&serial, TOKEN, &test_csr(&serial)).await.status, 201);
+    }
+    world.operator("POST", "/v1/devices/SN-0:disable", "").await;
+    let listed = async |query: &str| {
+        let page = world.operator("GET", &format!("/v1/devices{query}"), "").await.json();
+        let items = page["items"].as_array().unwrap().clone();
+        let serials: Vec<_> = items.into_iter().map(|item| item["serialNumber"].clone()).collect();
+        (json!(serials), page["cursor"].as_str().map(str::to_owned))
+    };
+    for (query, wanted) in [
+        ("?state=registered", json!(["SN-0"])),
+        ("?state=issued", json!(["SN-1", "SN-2"])),
+        ("?state=active", json!([])),
+        ("?state=deleted", json!([])),
+        ("?state=disabled", json!(["SN-0"])),
+        ("?expiring=100y", json!([])),
+    ] {
+        assert_eq!(listed(query).await, (wanted, None), "{query}");
+    }
+    let (first, cursor) = listed("?state=issued&limit=1").await;
+    assert_eq!(first, json!(["SN-1"]));
+    let cursor = cursor.unwrap();
+    let rest = listed(&format!("?state=issued&limit=1&cursor={cursor}")).await;
+    assert_eq!(rest, (json!(["SN-2"]), None));
+    for bad in [
+        "?state=active&expiring=30d",
+        "?state=",
+        "?state=ACTIVE",
+        "?state=active&state=issued",
+        "?expiring=30",
+        "?expiring=",
+        "?state=issued&cursor=SN-1",
+    ] {
+        let refused = world.operator("GET", &format!("/v1/devices{bad}"), "").await;
+        assert_eq!(refused.problem(), (400, "invalid-request".into()), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn lists_go_on_from_their_cursor_to_the_end() {
     let world = World::new().await;
     for number in 0..5 {

@@ -41,7 +41,8 @@ impl Device {
     }
 
     /// When a timer has to look at the record, so that what [`Self::settle`] would end or destroy
-    /// does not lie in the store until somebody asks. Expiry destroys nothing and needs no timer.
+    /// does not lie in the store until somebody asks. Expiry destroys nothing, and who looks for it
+    /// finds it by [`Self::listed_at`].
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         if !self.contested.is_empty() {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::certificate::CertificateRecord;
-use crate::device::{Device, Moved};
+use crate::device::{Device, DeviceFilter, Moved};
 use crate::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, ThingName, TokenMac};
 use crate::journal::{Event, JournalRow};
 use crate::page::{Page, PageRequest};
@@ -245,6 +245,16 @@ pub trait Catalogue: Send + Sync {
     /// Devices in order of their serial number, from an index, never by a scan of all.
     async fn device_page(&self, page: &PageRequest) -> Result<Page<Device>, StoreError>;
 
+    /// The devices that `filter` has in order of [`DeviceFilter::place_of`], which is also where a
+    /// page starts, from a sparse index; those registered in one second come in an order that stays
+    /// the same. Which they are and where was written with their record; one that moves during a walk
+    /// may be missed, or seen where it was and where it is.
+    async fn device_page_where(
+        &self,
+        filter: DeviceFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Device>, StoreError>;
+
     /// Certificates in order of their id.
     async fn certificate_page(
         &self,
@@ -263,6 +273,15 @@ pub trait Catalogue: Send + Sync {
     /// The devices whose [`Device::due_at`] is `now` or earlier, earliest first, from a sparse
     /// index, at most 100, those after `after` only.
     async fn due_devices(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+    ) -> Result<Vec<Due>, StoreError>;
+
+    /// The devices that are stored as issued or active though their [`Device::listed_at`] is over,
+    /// with that as their time, earliest first, from the index of the filters, at most 100, those
+    /// after `after` only.
+    async fn outlived_devices(
         &self,
         now: Timestamp,
         after: Option<&Due>,

@@ -1,7 +1,8 @@
 //! The sweeper: writes what time and other devices' proofs have done already.
 //!
 //! No decision waits for it: everything it writes is also judged at the read. It keeps secrets and
-//! live certificates from lying in the store longer than they may be used.
+//! live certificates from lying in the store longer than they may be used, and the lists of issued
+//! and active devices from having what expired.
 
 use super::Provisioning;
 use crate::certificate::CertificateState;
@@ -22,6 +23,15 @@ pub struct Swept {
     pub failures: Vec<String>,
 }
 
+/// What a sweep looks for.
+#[derive(Clone, Copy)]
+enum Timer {
+    /// What [`Device::due_at`] names.
+    Due,
+    /// Certificates that expired.
+    Outlived,
+}
+
 impl Provisioning {
     /// Does every timer that is due. One device that cannot be read or written holds up no other.
     pub async fn sweep(&self) -> Swept {
@@ -31,17 +41,26 @@ impl Provisioning {
         if !reading.is_trusted {
             return swept;
         }
+        for timer in [Timer::Due, Timer::Outlived] {
+            self.sweep_all(timer, reading.now, &mut swept).await;
+        }
+        swept
+    }
+
+    async fn sweep_all(&self, timer: Timer, now: Timestamp, swept: &mut Swept) {
+        let catalogue = &self.ports.catalogue;
         let mut after = None;
         loop {
-            let due = match self.ports.catalogue.due_devices(reading.now, after.as_ref()).await {
+            let found = match timer {
+                Timer::Due => catalogue.due_devices(now, after.as_ref()).await,
+                Timer::Outlived => catalogue.outlived_devices(now, after.as_ref()).await,
+            };
+            let due = match found {
                 Ok(due) => due,
-                Err(error) => {
-                    swept.failures.push(chain_of(&error));
-                    return swept;
-                }
+                Err(error) => return swept.failures.push(chain_of(&error)),
             };
             for Due { serial_number, .. } in &due {
-                match self.sweep_device(serial_number, reading.now).await {
+                match self.sweep_device(serial_number, now).await {
                     Ok(is_written) => swept.devices += usize::from(is_written),
                     Err(error) => {
                         swept.failures.push(format!("{serial_number}: {}", chain_of(&error)));
@@ -51,13 +70,13 @@ impl Provisioning {
             // What moved or failed is looked at again by the next sweep, and holds up no other.
             match due.last() {
                 Some(last) => after = Some(last.clone()),
-                None => return swept,
+                None => return,
             }
         }
     }
 
-    /// Writes what is due of one device: a sealed key or a grace whose time is over, and the losers
-    /// of a key that it has proven. `false` where nothing is, or the record moved meanwhile.
+    /// Writes what is due of one device: a sealed key, a grace or a certificate whose time is over,
+    /// and the losers of a key that it has proven. `false` where nothing is, or the record moved meanwhile.
     pub(super) async fn sweep_device(
         &self,
         serial: &SerialNumber,
@@ -66,7 +85,7 @@ impl Provisioning {
         let Some(mut device) = self.ports.store.device_find(serial).await? else {
             return Ok(false);
         };
-        if device.due_at().is_none_or(|due| due > now) {
+        if device.due_at().is_none_or(|due| due > now) && !device.is_outlived(now) {
             return Ok(false);
         }
         let had_sealed_key = device.sealed.is_some();

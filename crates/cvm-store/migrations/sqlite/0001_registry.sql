@@ -15,6 +15,9 @@ CREATE TABLE device (
     state TEXT NOT NULL,
     disabled INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    -- Until when it is issued or active by its certificate, or when it was deleted. Null where it is
+    -- registered and no more: of these there is the table "registered".
+    listed_at INTEGER,
     due_at INTEGER,
     review TEXT,
     open_review TEXT,
@@ -32,12 +35,27 @@ CREATE TABLE device (
 -- as much as the record.
 CREATE UNIQUE INDEX device_thing_name ON device (thing_name) WHERE thing_name IS NOT NULL;
 
+-- Sparse: where a device stands among those of its state. What is issued or confirmed together stands
+-- together, mostly at the end of its state's, where a leaf is changed by many.
+CREATE INDEX device_listed ON device (state, listed_at, serial_number)
+    WHERE listed_at IS NOT NULL;
+
+-- Sparse: only what an operator disabled.
+CREATE INDEX device_disabled ON device (serial_number) WHERE disabled = 1;
+
 -- Sparse: only devices that a timer has to look at.
 CREATE INDEX device_due ON device (due_at, serial_number) WHERE due_at IS NOT NULL;
 
 -- Sparse: only devices about which a human was asked, and those where one has still to say.
 CREATE INDEX device_review ON device (review) WHERE review IS NOT NULL;
 CREATE INDEX device_open_review ON device (open_review) WHERE open_review IS NOT NULL;
+
+-- How many of 256 devices, as they follow each other in the table, are registered and no more. A list
+-- of these reads the parts that have some; an index of them would cost a vend a leaf anywhere.
+CREATE TABLE registered (
+    part INTEGER PRIMARY KEY,
+    devices INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE certificate (
     id BLOB NOT NULL PRIMARY KEY,

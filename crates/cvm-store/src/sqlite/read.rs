@@ -36,6 +36,10 @@ macro_rules! certificate_columns {
     };
 }
 
+mod listed;
+
+pub(super) use self::listed::{devices_where, outlived};
+
 /// Where the certificate's columns end in [`holding`]'s row.
 const AFTER_CERTIFICATE: usize = 18;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cvm_core::certificate::{CertificateRecord, CertificateState};
-use cvm_core::device::Device;
+use cvm_core::device::{Device, DeviceFilter};
 use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, SerialNumber, TokenMac};
 use cvm_core::journal::Event;
 use cvm_core::page::{Page, PageRequest};
@@ -288,6 +288,22 @@ impl Store for Stage {
 impl Catalogue for Stage {
     async fn device_page(&self, page: &PageRequest) -> Result<Page<Device>, StoreError> {
         self.access().device_page(page).await
+    }
+
+    async fn device_page_where(
+        &self,
+        filter: DeviceFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        self.access().device_page_where(filter, page).await
+    }
+
+    async fn outlived_devices(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.access().outlived_devices(now, after).await
     }
 
     async fn certificate_page(

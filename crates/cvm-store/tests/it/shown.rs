@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use cvm_core::certificate::{CertificateRecord, CertificateState};
-use cvm_core::device::Device;
+use cvm_core::device::{Device, DeviceFilter};
 use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, SerialNumber};
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::ports::{Catalogue, Due, Ports, StoreError};
@@ -27,6 +27,22 @@ struct Overtaken {
 impl Catalogue for Overtaken {
     async fn device_page(&self, page: &PageRequest) -> Result<Page<Device>, StoreError> {
         self.catalogue.device_page(page).await
+    }
+
+    async fn device_page_where(
+        &self,
+        filter: DeviceFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        self.catalogue.device_page_where(filter, page).await
+    }
+
+    async fn outlived_devices(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.catalogue.outlived_devices(now, after).await
     }
 
     async fn certificate_page(

@@ -1,6 +1,7 @@
 //! The use cases over real stores: what the vectors do not say, such as what is written after the
 //! answer, what a failing dependency leaves, and what the sweeper finds.
 
+mod expiry;
 mod losers;
 mod tokens;
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::remote;
-use crate::cli::{DeviceAdd, GivenToken, ListArgs, ServerArgs};
+use crate::cli::{DeviceAdd, DeviceList, GivenToken, ServerArgs};
 use crate::data_dir::read_secret;
 use crate::failure::{Done, Exit, Failure};
 use crate::output::{self, Text};
@@ -170,9 +170,12 @@ fn attribute(text: &str) -> Result<(String, String), Failure> {
 }
 
 /// Lists devices.
-pub(crate) fn list(args: &ListArgs) -> Done {
-    let devices: List<Device> = remote::page(args, "/v1/devices")?;
-    output::result(args.server.output.output, &devices, |devices, text| {
+pub(crate) fn list(args: &DeviceList) -> Done {
+    let span = args.expiring.map(|span| span.to_string());
+    let expiring = span.as_deref().map(|span| ("expiring", span));
+    let filter = args.status.as_deref().map(|state| ("state", state)).or(expiring);
+    let devices: List<Device> = remote::filtered_page(&args.page, "/v1/devices", filter)?;
+    output::result(args.page.server.output.output, &devices, |devices, text| {
         let rows: Vec<Vec<String>> = devices
             .items
             .iter()

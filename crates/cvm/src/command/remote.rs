@@ -56,10 +56,22 @@ pub(crate) fn access(args: &ServerArgs) -> Result<Access, Failure> {
 
 /// Fetches a page of a list.
 pub(crate) fn page<T: DeserializeOwned>(args: &ListArgs, path: &str) -> Result<T, Failure> {
+    filtered_page(args, path, None)
+}
+
+/// The same of a list with a filter, by its name and value.
+pub(crate) fn filtered_page<T: DeserializeOwned>(
+    args: &ListArgs,
+    path: &str,
+    filter: Option<(&str, &str)>,
+) -> Result<T, Failure> {
     let client = connect(&args.server)?;
     let mut request = client.get(path).query("limit", &args.limit.to_string());
     if let Some(cursor) = &args.cursor {
         request = request.query("cursor", cursor);
+    }
+    if let Some((name, value)) = filter {
+        request = request.query(name, value);
     }
     request.fetch().map_err(operator_failure)
 }

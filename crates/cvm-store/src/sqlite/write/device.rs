@@ -3,7 +3,7 @@
 //! Rows are written in a few sizes only, with room behind the record. Where the next version has the
 //! same size SQLite overwrites the bytes, and otherwise it moves rows about and splits pages.
 
-use cvm_core::device::{Device, Review};
+use cvm_core::device::{Device, DeviceState, Review};
 use cvm_core::ports::{Change, ThingChange};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
@@ -16,7 +16,7 @@ use crate::conditions::{self, Found, Holder};
 const ROOMS: [usize; 4] = [1_014, 1_354, 2_036, 4_061];
 
 /// By how much a row grows at most with its device's first certificate and the use of the token.
-const FIRST_CERTIFICATE: usize = 496;
+const FIRST_CERTIFICATE: usize = 498;
 
 /// What is stored of a device beside its record.
 #[derive(Default)]
@@ -29,6 +29,10 @@ pub(super) struct Stored {
     pub(super) newest_certificate: Option<i64>,
     /// When the thing of its name was made, if it was.
     pub(super) thing_at: Option<i64>,
+    /// Whether it was registered and no more.
+    was_registered: bool,
+    /// Whether the change leaves it where it stands among the devices of its state.
+    stays: bool,
 }
 
 /// What is stored of what the change names.
@@ -38,16 +42,20 @@ pub(super) fn look(
 ) -> Result<(Found, Stored), rusqlite::Error> {
     let (serial, name) = (&change.device.serial_number, change.device.thing_name.as_str());
     let mut select = connection.prepare_cached(
-        "SELECT rowid, newest_certificate, thing_at, version, coalesce(thing_name, serial_number) \
-         FROM device WHERE serial_number = ?1",
+        "SELECT rowid, newest_certificate, thing_at, version, coalesce(thing_name, serial_number), \
+         state, listed_at FROM device WHERE serial_number = ?1",
     )?;
     let found = select.query_row([serial.as_str()], |row| {
+        let state = row.get_ref(5)?.as_str()?;
         let old_name = Some(row.get_ref(4)?.as_str()?).filter(|old| *old != name);
         let stored = Stored {
             row: row.get(0)?,
             old_name: old_name.map(str::to_owned),
             newest_certificate: row.get(1)?,
             thing_at: row.get(2)?,
+            was_registered: state == DeviceState::Registered.as_str(),
+            stays: state == change.device.state().as_str()
+                && row.get::<_, Option<i64>>(6)? == listed_at(&change.device),
         };
         Ok((row.get::<_, i64>(3)?.cast_unsigned(), stored))
     });
@@ -115,6 +123,18 @@ pub(super) fn write_thing(
     }
 }
 
+macro_rules! update {
+    ($also:literal) => {
+        concat!(
+            "UPDATE device SET ",
+            $also,
+            "version = ?2, disabled = ?4, due_at = ?5, review = ?6, open_review = ?7, \
+             thing_at = ?8, newest_certificate = ?9, format = ?10, record = ?11, \
+             room = zeroblob(?15) WHERE rowid = ?1"
+        )
+    };
+}
+
 /// Writes the row.
 pub(super) fn write(
     connection: &Connection,
@@ -138,6 +158,7 @@ pub(super) fn write(
         integer(RECORD_FORMAT),
         text(record),
         integer(device.created_at.0),
+        listed_at(device).map_or(NULL, integer),
         other_name(device).map_or(NULL, text),
     ];
     let growth = if device.live.is_empty() { FIRST_CERTIFICATE } else { 0 };
@@ -145,26 +166,52 @@ pub(super) fn write(
     let Some(row) = stored.row else {
         let mut insert = connection.prepare_cached(
             "INSERT INTO device (serial_number, version, state, disabled, due_at, review, \
-             open_review, thing_at, newest_certificate, format, record, created_at, thing_name, \
-             room) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, zeroblob(?14))",
+             open_review, thing_at, newest_certificate, format, record, created_at, listed_at, \
+             thing_name, room) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+             ?14, zeroblob(?15))",
         )?;
-        return insert.execute(params_from_iter(columns)).map(drop);
+        insert.execute(params_from_iter(columns))?;
+        return count_registered(connection, device, stored, connection.last_insert_rowid());
     };
+    count_registered(connection, device, stored, row)?;
     if stored.old_name.is_some() {
         // Apart, because it would touch the name's index each time.
         let mut rename =
             connection.prepare_cached("UPDATE device SET thing_name = ?2 WHERE rowid = ?1")?;
         rename.execute(params![row, other_name(device)])?;
     }
-    let mut update = connection.prepare_cached(
-        "UPDATE device SET version = ?2, state = ?3, disabled = ?4, due_at = ?5, review = ?6, \
-         open_review = ?7, thing_at = ?8, newest_certificate = ?9, format = ?10, record = ?11, \
-         room = zeroblob(?14) WHERE rowid = ?1",
-    )?;
+    // To name the columns of an index touches it, even where they stay.
+    let update = if stored.stays { update!("") } else { update!("state = ?3, listed_at = ?13, ") };
+    let mut update = connection.prepare_cached(update)?;
     if let Some(first) = columns.first_mut() {
         *first = integer(row);
     }
     update.execute(params_from_iter(columns)).map(drop)
+}
+
+/// Counts where a device comes to be registered and no more, or ceases to be.
+fn count_registered(
+    connection: &Connection,
+    device: &Device,
+    stored: &Stored,
+    row: i64,
+) -> Result<(), rusqlite::Error> {
+    let change = match (stored.was_registered, device.state() == DeviceState::Registered) {
+        (false, true) => 1,
+        (true, false) => -1,
+        (false, false) | (true, true) => return Ok(()),
+    };
+    let mut count = connection.prepare_cached(
+        "INSERT INTO registered (part, devices) VALUES (?1 / 256, ?2) \
+         ON CONFLICT (part) DO UPDATE SET devices = devices + ?2",
+    )?;
+    count.execute([row, change]).map(drop)
+}
+
+/// Where it stands among the devices of its state, where these have an index.
+fn listed_at(device: &Device) -> Option<i64> {
+    let is_registered = device.state() == DeviceState::Registered;
+    Some(device.listed_at().0).filter(|_| !is_registered)
 }
 
 /// The thing name, where it is not the serial number.
