@@ -23,6 +23,10 @@ pub struct Swept {
     pub failures: Vec<String>,
 }
 
+/// Pages of a hundred expired certificates in one sweep: a fleet whose certificates expire at once
+/// is written over many sweeps, so that none holds up what else is due each minute.
+const OUTLIVED_PAGES_MAX: usize = 20;
+
 /// What a sweep looks for.
 #[derive(Clone, Copy)]
 enum Timer {
@@ -50,7 +54,11 @@ impl Provisioning {
     async fn sweep_all(&self, timer: Timer, now: Timestamp, swept: &mut Swept) {
         let catalogue = &self.ports.catalogue;
         let mut after = None;
-        loop {
+        let pages_max = match timer {
+            Timer::Due => usize::MAX,
+            Timer::Outlived => OUTLIVED_PAGES_MAX,
+        };
+        for _ in 0..pages_max {
             let found = match timer {
                 Timer::Due => catalogue.due_devices(now, after.as_ref()).await,
                 Timer::Outlived => catalogue.outlived_devices(now, after.as_ref()).await,

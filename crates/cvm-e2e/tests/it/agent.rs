@@ -83,11 +83,12 @@ impl Site {
         let ids: Vec<_> = current.filter(|it| it["state"] == "current").collect();
         assert_eq!(ids.len(), 1, "{shown}");
         assert_eq!(ids[0]["certificateId"].as_str().unwrap(), device.certificate_id());
-        let left = std::fs::read_dir(device.file("")).unwrap();
-        let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let left: Vec<_> =
-            left.filter(|name| name.ends_with(".next") || name.ends_with(".tmp")).collect();
-        assert!(left.is_empty(), "{left:?}");
+        // An agent that goes on may be writing what it did just now.
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        while !device.unfinished().is_empty() {
+            assert!(std::time::Instant::now() < until, "{:?}", device.unfinished());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -99,6 +100,13 @@ struct Device {
 }
 
 impl Device {
+    /// Files on their way.
+    fn unfinished(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.file("")).unwrap();
+        let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".next") || name.ends_with(".tmp")).collect()
+    }
+
     /// Writes the configuration; `more` goes below what each one has.
     fn configure(&self, server: &str, more: &str) {
         let serial = &self.serial;
