@@ -96,7 +96,7 @@ fn every_kind_of_no_is_the_same_answer() {
         json!({"serialNumber": "SN-2", "token": "a token that is old soon", "tokenExpires": soon});
     let added = environment.operate("POST", "/v1/devices", Some(&expiring)).unwrap();
     assert_eq!(added.status, 201, "{added:?}");
-    cvm_e2e::wait_for("the token to expire", Duration::from_secs(30), || {
+    wait_for("the token to expire", Duration::from_secs(30), || {
         let device = environment.operate("GET", "/v1/devices/SN-2", None)?;
         Ok((device.text("tokenState") == "expired").then_some(()))
     })
@@ -241,7 +241,7 @@ fn a_device_that_asks_too_often_waits_and_is_answered_later() {
     assert_eq!(environment.vend("SN-1", &token, &csr).unwrap().status, 200);
     let waits = environment.vend("SN-1", &token, &csr).unwrap();
     assert_eq!((waits.status, waits.slug().as_str()), (429, "slow-down"));
-    let answered = cvm_e2e::wait_for("the wait to end", Duration::from_secs(40), || {
+    let answered = wait_for("the wait to end", Duration::from_secs(40), || {
         // Even who asks much too often is answered as often as the rate says.
         std::thread::sleep(Duration::from_millis(500));
         Ok(Some(environment.vend("SN-1", &token, &csr)?.status).filter(|status| *status == 200))
