@@ -190,14 +190,18 @@ pub struct CertificateRecord {
 impl CertificateRecord {
     /// When the device should renew: two thirds into the life, spread by ±10 % of the life by the
     /// certificate's id, so that a fleet that was made in one night does not renew in one night.
+    /// Where others chose `not_after`, the life is the profile's, from the issue to `life_ends`.
     #[must_use]
-    pub fn renew_after(&self) -> Timestamp {
-        let life = self.not_after.since(self.not_before).0;
+    pub fn renew_after(&self, life_ends: Option<Timestamp>) -> Timestamp {
+        let (begin, life) = match life_ends {
+            Some(ends) => (self.issued_at, ends.since(self.issued_at).0),
+            None => (self.not_before, self.not_after.since(self.not_before).0),
+        };
         let [first, second, ..] = self.id.0;
         let hash = i64::from(u16::from_be_bytes([first, second]));
         // hash/65535 of a fifth of the life, less a tenth: from -10 % to +10 %.
         let spread = life / 5 * hash / 65_535 - life / 10;
-        self.not_before.plus(Span(life / 3 * 2 + spread))
+        begin.plus(Span(life / 3 * 2 + spread))
     }
 
     /// The state at `now`, for lists that show what is stored: expiry needs no timer to be seen.
@@ -311,8 +315,10 @@ mod tests {
 
     #[test]
     fn renewal_is_due_at_two_thirds_of_the_life_give_or_take_a_tenth() {
-        assert_eq!(record([0x00; 32]).renew_after(), Timestamp(17_000));
-        assert_eq!(record([0xFF; 32]).renew_after(), Timestamp(23_000));
+        assert_eq!(record([0x00; 32]).renew_after(None), Timestamp(17_000));
+        assert_eq!(record([0xFF; 32]).renew_after(None), Timestamp(23_000));
+        let issued = CertificateRecord { issued_at: Timestamp(500), ..record([0; 32]) };
+        assert_eq!(issued.renew_after(Some(Timestamp(30_500))), Timestamp(17_500));
     }
 
     #[test]

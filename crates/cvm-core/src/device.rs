@@ -12,6 +12,7 @@ mod issue;
 mod listed;
 mod operate;
 mod parts;
+mod remote;
 mod review;
 mod settle;
 
@@ -29,6 +30,7 @@ pub use operate::{Fate, TokenToGive};
 pub use parts::{
     Binding, Burning, LiveCertificate, Outlived, Road, SealedKey, TokenRecord, TokenState, Word,
 };
+pub use remote::{LEASE, Owed, REASSERTED, Reservation, Stage, Wanted};
 pub use review::{Review, ReviewKey, ReviewState, Verdict};
 
 /// How often a key that the server made is answered again, at most.
@@ -73,6 +75,12 @@ pub struct Device {
     /// Keys that this device has proven, or an operator has called compromised, while others held
     /// unconfirmed certificates for them, until those are written as ended.
     pub contested: Vec<KeyIdentity>,
+    /// The live certificate that a platform outside of this process has still to finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<Reservation>,
+    /// What such a platform has still to do, or to be told again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<Owed>,
     /// The version that was read; 0 for a record that no store has yet. Kept beside the record.
     #[serde(skip)]
     pub version: Version,

@@ -152,6 +152,25 @@ impl FromStr for Name {
 #[serde(try_from = "String", into = "String")]
 pub struct CertificateId(pub [u8; 32]);
 
+impl CertificateId {
+    /// What stands for a certificate that a platform has not named yet, made for the request
+    /// called `attempt`.
+    #[must_use]
+    pub fn provisional(attempt: AttemptCode) -> Self {
+        let mut id = [0; 32];
+        if let Some(end) = id.last_chunk_mut::<8>() {
+            *end = attempt.0.to_be_bytes();
+        }
+        Self(id)
+    }
+
+    /// Whether it names nothing yet: no row has such a name.
+    #[must_use]
+    pub fn is_provisional(&self) -> bool {
+        self.0.first_chunk::<24>().is_some_and(|start| *start == [0; 24])
+    }
+}
+
 /// SHA-256 over a public key's normalised `SubjectPublicKeyInfo`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -73,6 +73,27 @@ pub struct PublicKey {
 pub struct CheckedCsr {
     /// The key whose possession it proves.
     pub key: PublicKey,
+    /// The name that it asks for; believed by nobody.
+    pub subject: Subject,
+}
+
+/// The name that a certificate request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One common name and nothing else.
+    CommonName(String),
+    /// None.
+    Empty,
+    /// Any other.
+    Other,
+}
+
+impl PublicKey {
+    /// Whether it is an Ed25519 key (RFC 8410 §4).
+    #[must_use]
+    pub fn is_ed25519(&self) -> bool {
+        self.spki.starts_with(&[0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70])
+    }
 }
 
 /// A private key in PKCS #8 DER that cannot be printed and is zeroized when dropped.
@@ -105,6 +126,17 @@ pub enum CsrError {
     /// A kind of key that we do not take.
     #[error("the key is none of P-256, P-384, Ed25519, RSA 2048 to 4096")]
     KeyAlgorithm,
+    /// A subject that the platform would copy into the certificate.
+    #[error(
+        "the CSR's subject is neither empty nor exactly CN=<thing name>: leave it empty (`-subj /`)"
+    )]
+    Subject,
+    /// A kind of key or a request that the platform does not take.
+    #[error(
+        "AWS IoT does not take this request: make a key of P-256, P-384 or RSA 2048 to 4096, and \
+         a CSR of at most 4096 characters"
+    )]
+    Platform,
     /// A weak key.
     #[error("{0}")]
     Weak(WeakKey),

@@ -6,7 +6,9 @@
 mod alarms;
 mod attempts;
 mod clock;
+mod iot_core;
 mod issuer;
+mod nonces;
 mod operators;
 mod platform;
 mod revocations;
@@ -17,10 +19,14 @@ use std::sync::Arc;
 
 pub use alarms::Alarms;
 pub use attempts::Attempts;
-pub use clock::{Clock, ClockDoubt, ClockReading, ClockStatus, Entropy};
+pub use clock::{Clock, ClockDoubt, ClockReading, ClockStatus, Entropy, Stopwatch};
+pub use iot_core::{
+    IotBindings, IotCertificate, IotCertificates, IotCore, IotError, IotListed, IotPage, IotStatus,
+};
 pub use issuer::{Chain, CrlTemplate, Issuer, IssuerError, KeyMaker, LeafTemplate, SignedLeaf};
+pub use nonces::{NonceUse, Nonces};
 pub use operators::{CredentialError, CredentialRefusal, Operators};
-pub use platform::{CarryOutError, IssueOrder, Platform};
+pub use platform::{CarryOutError, IssueOrder, Issued, KeyRequest, Platform, Sought};
 pub use revocations::{NewCrl, Revocations, Revoked, RevokedEntry, StoredCrl};
 pub use secrets::{SealError, Secrets};
 pub use store::{
@@ -47,6 +53,8 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// Private keys for devices that make none.
     pub key_maker: Arc<dyn KeyMaker>,
+    /// Which nonces of signed requests were used.
+    pub nonces: Arc<dyn Nonces>,
     /// Operators' credentials.
     pub operators: Arc<dyn Operators>,
     /// The IoT platform: carries out what was decided.

@@ -11,7 +11,9 @@ mod crl;
 mod follow_up;
 mod operate;
 mod passing;
+mod platform;
 mod policy;
+mod possession;
 mod register;
 mod renew;
 mod review;
@@ -37,6 +39,7 @@ use crate::time::{Span, Timestamp};
 use crl::CrlFlights;
 use follow_up::Trace;
 use passing::Passing;
+use possession::SIGNED_REQUESTS;
 
 pub use admin_token::{
     AdminTokenRefusal, NewAdminToken, created_event as admin_token_created_event,
@@ -47,6 +50,7 @@ pub use crl::{CrlShown, SweptCrls};
 pub use follow_up::{FollowUp, Followed};
 pub use operate::{GiveToken, OperatorRefusal, ThingFate, Whom};
 pub use policy::put_event as policy_put_event;
+pub use possession::{Shown, SignedRequest, Unproven};
 pub use register::{NewDevice, NewToken, Registered};
 pub use show::{CertificateShown, DeviceShown};
 pub use sweep::Swept;
@@ -58,6 +62,9 @@ const DECISIONS_MAX: u32 = 8;
 
 /// Why nothing was decided: the server's clock is not to be trusted.
 const CLOCK: &str = "clock";
+
+/// Why nothing was answered: another request is at work on the device's certificate.
+const LEASED: &str = "in-progress";
 
 /// Why nothing was decided: the record moved under every decision.
 const CONTENDED: &str = "contended";
@@ -74,6 +81,7 @@ pub struct Provisioning {
     profiles: Profiles,
     budget: Mutex<RateLimit<SerialNumber>>,
     burnt_budget: Mutex<RateLimit<SerialNumber>>,
+    signed_budget: Mutex<RateLimit<SerialNumber>>,
     alarms: Mutex<RateLimit<(Option<SerialNumber>, EventKind)>>,
     passing: Mutex<Passing>,
     crl_flights: CrlFlights,
@@ -92,9 +100,10 @@ impl Provisioning {
     pub fn new(ports: Ports, profiles: Profiles, budget: Rate) -> Self {
         let [budget, burnt_budget] =
             [(); 2].map(|()| Mutex::new(RateLimit::new(budget, BUDGET_DEVICES_MAX)));
+        let signed_budget = Mutex::new(RateLimit::new(SIGNED_REQUESTS, BUDGET_DEVICES_MAX));
         let alarms = Mutex::new(RateLimit::new(ALARMS, BUDGET_DEVICES_MAX));
         let (passing, crl_flights) = (Mutex::default(), CrlFlights::default());
-        Self { ports, profiles, budget, burnt_budget, alarms, passing, crl_flights }
+        Self { ports, profiles, budget, burnt_budget, signed_budget, alarms, passing, crl_flights }
     }
 
     /// The ports, for reading lists.
@@ -165,7 +174,10 @@ pub enum Refusal {
     #[error("the device is disabled")]
     CertificateInactive,
     /// No certificate was shown where one is needed.
-    #[error("this route needs the device's certificate: connect with it")]
+    #[error(
+        "this route needs the device's certificate: connect with it, or sign the request with \
+         its key (POST it as application/jose+json, see docs/SIGNED-REQUESTS.md)"
+    )]
     CertificateRequired,
     /// The certificate was revoked.
     #[error("the certificate is revoked")]
@@ -216,6 +228,9 @@ pub enum Refusal {
         /// For the log, not for the caller.
         cause: String,
     },
+    /// The request is signed, and proves nothing.
+    #[error("{0}")]
+    Unproven(Unproven),
     /// The key is too weak.
     #[error("{0}")]
     WeakKey(WeakKey),
@@ -223,7 +238,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// What `explain` tells apart of [`Self::Unavailable`].
-    pub const UNAVAILABLE_REASONS: [&str; 3] = ["", CLOCK, CONTENDED];
+    pub const UNAVAILABLE_REASONS: [&str; 4] = ["", CLOCK, CONTENDED, LEASED];
 
     /// The stable name: the last part of the problem's type, and an attempt's outcome.
     #[must_use]
@@ -233,7 +248,7 @@ impl Refusal {
             Self::AlreadyIssued(_) => "already-issued",
             Self::CertificateExpired => "certificate-expired",
             Self::CertificateInactive => "certificate-inactive",
-            Self::CertificateRequired => "certificate-required",
+            Self::CertificateRequired | Self::Unproven(_) => "certificate-required",
             Self::CertificateRevoked => "certificate-revoked",
             Self::CertificateSuperseded => "certificate-superseded",
             Self::CertificateUnknown => "certificate-unknown",
@@ -255,6 +270,7 @@ impl Refusal {
             Self::AccessDenied(denial) => denial.as_str(),
             Self::AlreadyIssued(taken) => taken.as_str(),
             Self::Unavailable { reason, .. } => reason,
+            Self::Unproven(unproven) => unproven.as_str(),
             Self::CertificateExpired
             | Self::CertificateInactive
             | Self::CertificateRequired
@@ -293,6 +309,12 @@ impl Refusal {
 
     fn unavailable_for(reason: &'static str, cause: &str) -> Self {
         Self::Unavailable { retry_after: Span(30), reason, cause: cause.to_owned() }
+    }
+
+    /// Another request is at work on the device's certificate (protocol, section 5).
+    fn leased() -> Self {
+        let cause = String::from("another request is at work on the device's certificate");
+        Self::Unavailable { retry_after: Span(2), reason: LEASED, cause }
     }
 
     /// The record moved under every decision that was made.
@@ -345,10 +367,12 @@ impl From<Conflict> for Taken {
 impl From<CsrError> for Refusal {
     fn from(error: CsrError) -> Self {
         match error {
+            CsrError::Platform => Self::KeyNotAcceptable,
             CsrError::Weak(weak) => Self::WeakKey(weak),
             CsrError::Encoding(_)
             | CsrError::KeyAlgorithm
             | CsrError::Pem(_)
+            | CsrError::Subject
             | CsrError::Signature
             | CsrError::SignatureAlgorithm
             | CsrError::TooLarge(_) => Self::InvalidCsr(error),

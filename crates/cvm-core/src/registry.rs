@@ -8,12 +8,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::certificate::{CertificateRecord, CertificateState, Origin};
-use crate::device::{NewCertificate, SealedKey};
+use crate::device::{Device, NewCertificate, SealedKey};
+use crate::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, ThingName};
 use crate::journal::{Event, EventClass, EventKind};
+use crate::key::{CheckedCsr, CsrError};
+use crate::operator::Actor;
 use crate::ports::{
-    CarryOutError, CertificateChange, Change, CommitError, IssueOrder, Issuer, IssuerError,
-    KeyRule, LeafTemplate, Platform, SignedLeaf, Store, Thing, ThingChange,
+    CarryOutError, CertificateChange, Change, CommitError, IssueOrder, Issued, Issuer, IssuerError,
+    KeyRule, LeafTemplate, Platform, SignedLeaf, Sought, Store, Thing, ThingChange,
 };
+use crate::time::Timestamp;
 
 /// Our own IoT platform, in the same process.
 #[expect(missing_debug_implementations, reason = "holds the signer")]
@@ -32,68 +36,159 @@ impl EmbeddedPlatform {
 
 #[async_trait]
 impl Platform for EmbeddedPlatform {
-    async fn certificate_issue(
+    fn request_judge(&self, _: &CheckedCsr, _: &ThingName) -> Result<(), CsrError> {
+        Ok(())
+    }
+
+    fn owe(&self, _: &mut Change) {}
+
+    async fn certificate_issue(&self, order: IssueOrder<'_>) -> Result<Issued, CarryOutError> {
+        let leaf = leaf_sign(&*self.issuer, &order).await?;
+        let (record, mut change) = record_of(order, leaf);
+        change.thing = Some(ThingChange::Put(Thing {
+            name: record.thing_name.clone(),
+            serial_number: record.serial_number.clone(),
+            created_at: record.issued_at,
+        }));
+        self.store.device_commit(change).await?;
+        Ok(Issued { record, life_ends: None })
+    }
+
+    /// What is issued here is finished.
+    async fn certificate_complete(
         &self,
-        order: IssueOrder<'_>,
-    ) -> Result<CertificateRecord, CarryOutError> {
-        let leaf = self
-            .issuer
-            .leaf_sign(LeafTemplate {
-                serial_number: &order.device.serial_number,
-                thing_name: &order.device.thing_name,
-                key: order.key,
-                not_before: order.at.minus(order.profile.backdate),
-                not_after: order.at.plus(order.profile.lifetime),
-            })
-            .await
-            .map_err(|error| match error {
-                IssuerError::Bug(what) => CarryOutError::Bug(what),
-                IssuerError::Unavailable(what) => CarryOutError::Unavailable(what),
-            })?;
-        // Cut to an issuing CA that has expired: nobody would accept it.
-        if leaf.not_after <= order.at {
-            let what =
-                format!("the devices CA ended at {}: import or make another", leaf.not_after);
-            return Err(CarryOutError::Unavailable(what));
-        }
-        let (record, change) = record_of(order, leaf);
-        match self.store.device_commit(change).await {
-            Ok(()) => Ok(record),
-            Err(CommitError::Conflict) => Err(CarryOutError::Conflict),
-            Err(error @ CommitError::ThingNameTaken) => {
-                Err(CarryOutError::Unavailable(error.to_string()))
-            }
-            Err(CommitError::KeyOwned) => Err(CarryOutError::KeyOwned),
-            Err(error @ CommitError::Unavailable(_)) => {
-                Err(CarryOutError::Unavailable(crate::error::chain_of(&error)))
+        _: &SerialNumber,
+        _: AttemptCode,
+    ) -> Result<(), CarryOutError> {
+        Ok(())
+    }
+
+    /// What the record says holds at its commit.
+    async fn device_settle(
+        &self,
+        _: &SerialNumber,
+        _: AttemptCode,
+    ) -> Result<Vec<Sought>, CarryOutError> {
+        Ok(Vec::new())
+    }
+
+    async fn orphans_end(&self, _: &[Sought]) -> Result<usize, CarryOutError> {
+        Ok(0)
+    }
+
+    /// The store has all that there are.
+    async fn policy_is_known(&self, _: &Name) -> Result<bool, CarryOutError> {
+        Ok(false)
+    }
+}
+
+impl From<CommitError> for CarryOutError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict => Self::Conflict,
+            CommitError::KeyOwned => Self::KeyOwned,
+            CommitError::ThingNameTaken | CommitError::Unavailable(_) => {
+                Self::Unavailable(crate::error::chain_of(&error))
             }
         }
     }
 }
 
+/// Signs what is ordered.
+pub(crate) async fn leaf_sign(
+    issuer: &dyn Issuer,
+    order: &IssueOrder<'_>,
+) -> Result<SignedLeaf, CarryOutError> {
+    let leaf = issuer
+        .leaf_sign(LeafTemplate {
+            serial_number: &order.device.serial_number,
+            thing_name: &order.device.thing_name,
+            key: order.key,
+            not_before: order.at.minus(order.profile.backdate),
+            not_after: order.at.plus(order.profile.lifetime),
+        })
+        .await
+        .map_err(|error| match error {
+            IssuerError::Bug(what) => CarryOutError::Bug(what),
+            IssuerError::Unavailable(what) => CarryOutError::Unavailable(what),
+        })?;
+    // Cut to an issuing CA that has expired: nobody would accept it.
+    if leaf.not_after <= order.at {
+        let what = format!("the devices CA ended at {}: import or make another", leaf.not_after);
+        return Err(CarryOutError::Unavailable(what));
+    }
+    Ok(leaf)
+}
+
 /// The row of a certificate that was just signed, and the change that records it.
-fn record_of(mut order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord, Change) {
+pub(crate) fn record_of(order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord, Change) {
+    let (at, id, attempt) = (order.at, leaf.id, order.attempt);
+    let actor = order.actor.clone();
+    let mut change = taken_up(order, id, leaf.not_after, None);
+    let record = row_of(&change.device, leaf, attempt, at);
+    let event = issued_event(&record, actor);
+    change.certificates.push(CertificateChange::Insert(Box::new(record.clone())));
+    change.events.push(event);
+    (record, change)
+}
+
+/// The change by which what is ordered becomes a live certificate of its device, but for its row.
+pub(crate) fn taken_up(
+    mut order: IssueOrder<'_>,
+    id: CertificateId,
+    not_after: Timestamp,
+    life_ends: Option<Timestamp>,
+) -> Change {
     let at = order.at;
     let (server_made, sealed) = order.server_made.take().unzip();
     order.moved.extend(order.device.take_up(NewCertificate {
-        id: leaf.id,
+        id,
         key: order.key.identity,
         server_made,
-        sealed: sealed.map(|sealed| SealedKey { certificate: leaf.id, ..sealed }),
+        sealed: sealed.map(|sealed| SealedKey { certificate: id, ..sealed }),
         basis: order.basis,
         issued_at: at,
-        not_after: leaf.not_after,
+        not_after,
+        life_ends,
         overlap: order.profile.overlap,
     }));
     let device = order.device;
+    let event = Event {
+        at,
+        class: EventClass::Change,
+        kind: EventKind::CertificateConfirmed,
+        serial_number: Some(device.serial_number.clone()),
+        certificate: None,
+        attempt: Some(order.attempt),
+        actor: order.actor,
+        detail: String::new(),
+    };
+    let mut events = event.of_moves(&order.moved);
+    let mut certificates = CertificateChange::moves(order.moved, at);
+    let mut keys = vec![KeyRule::NotOthers(order.key.identity)];
+    if let Some((id, key)) = order.confirmed {
+        certificates.push(CertificateChange::Confirm(id, at));
+        keys.push(KeyRule::Own(key));
+        events.push(Event { certificate: Some(id), ..event });
+    }
+    Change { keys, ..Change::new(device, certificates, events) }
+}
+
+/// The row of a certificate that `device` has taken up.
+pub(crate) fn row_of(
+    device: &Device,
+    leaf: SignedLeaf,
+    attempt: AttemptCode,
+    at: Timestamp,
+) -> CertificateRecord {
     let taken_up = device.live_by_id(&leaf.id);
-    let record = CertificateRecord {
+    CertificateRecord {
         id: leaf.id,
         certificate_serial: leaf.certificate_serial,
         serial_number: device.serial_number.clone(),
         thing_name: device.thing_name.clone(),
         policy: device.policy.clone(),
-        key: order.key.identity,
+        key: taken_up.map_or(KeyIdentity([0; 32]), |live| live.key),
         state: taken_up.map_or(CertificateState::Unconfirmed, |live| live.state),
         origin: taken_up.map_or(Origin::Token, |live| live.origin),
         token: taken_up.map_or(0, |live| live.token),
@@ -104,38 +199,24 @@ fn record_of(mut order: IssueOrder<'_>, leaf: SignedLeaf) -> (CertificateRecord,
         confirmed_at: None,
         ended_at: None,
         reason: None,
-        attempt: order.attempt,
+        attempt,
         der: leaf.der,
-    };
-    let event = Event {
-        at,
+    }
+}
+
+/// The journal row of a certificate that was issued.
+pub(crate) fn issued_event(record: &CertificateRecord, actor: Actor) -> Event {
+    Event {
+        at: record.issued_at,
         class: EventClass::Change,
         kind: EventKind::CertificateIssued,
-        serial_number: Some(device.serial_number.clone()),
+        serial_number: Some(record.serial_number.clone()),
         certificate: Some(record.id),
-        attempt: Some(order.attempt),
-        actor: order.actor,
+        attempt: Some(record.attempt),
+        actor,
         detail: format!(
             "thing {}, policy {}, key {}",
-            device.thing_name, device.policy, record.key
+            record.thing_name, record.policy, record.key
         ),
-    };
-    let mut events = event.of_moves(&order.moved);
-    let mut certificates = CertificateChange::moves(order.moved, at);
-    let mut keys = vec![KeyRule::NotOthers(record.key)];
-    if let Some((id, key)) = order.confirmed {
-        certificates.push(CertificateChange::Confirm(id, at));
-        keys.push(KeyRule::Own(key));
-        let (kind, certificate) = (EventKind::CertificateConfirmed, Some(id));
-        events.push(Event { kind, certificate, detail: String::new(), ..event.clone() });
     }
-    certificates.push(CertificateChange::Insert(Box::new(record.clone())));
-    events.push(event);
-    let thing = ThingChange::Put(Thing {
-        name: device.thing_name.clone(),
-        serial_number: device.serial_number.clone(),
-        created_at: at,
-    });
-    let change = Change { keys, thing: Some(thing), ..Change::new(device, certificates, events) };
-    (record, change)
 }

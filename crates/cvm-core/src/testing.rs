@@ -17,13 +17,15 @@ use zeroize::Zeroizing;
 use crate::certificate::IssuerId;
 use crate::id::{CertificateId, KeyIdentity, SerialNumber, TokenMac};
 use crate::journal::Event;
-use crate::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey, UncheckedCsr};
+use crate::key::{
+    CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey, Subject, UncheckedCsr,
+};
 use crate::operator::Actor;
 use crate::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
 use crate::ports::{
     Alarms, Attempts, Catalogue, Chain, Clock, ClockDoubt, ClockReading, ClockStatus, CrlTemplate,
-    Entropy, Issuer, IssuerError, Journal, KeyMaker, LeafTemplate, Operators, Policies, Ports,
-    Revocations, SealError, Secrets, SignedLeaf, Store, StoreError,
+    Entropy, Issuer, IssuerError, Journal, KeyMaker, LeafTemplate, Nonces, Operators, Policies,
+    Ports, Revocations, SealError, Secrets, SignedLeaf, Store, StoreError,
 };
 use crate::provisioning::policy_put_event;
 use crate::registry::EmbeddedPlatform;
@@ -36,7 +38,15 @@ pub use recording::{Calls, record};
 #[must_use]
 pub fn test_ports<S>(store: &Arc<S>, clock: Arc<TestClock>, issuer: Arc<TestIssuer>) -> Ports
 where
-    S: Attempts + Catalogue + Journal + Operators + Policies + Revocations + Store + 'static,
+    S: Attempts
+        + Catalogue
+        + Journal
+        + Nonces
+        + Operators
+        + Policies
+        + Revocations
+        + Store
+        + 'static,
 {
     Ports {
         alarms: Arc::new(TestAlarms::default()),
@@ -47,6 +57,7 @@ where
         issuer: issuer.clone(),
         journal: store.clone(),
         key_maker: Arc::new(TestKeyMaker::default()),
+        nonces: store.clone(),
         operators: store.clone(),
         platform: Arc::new(EmbeddedPlatform::new(issuer, store.clone())),
         policies: store.clone(),
@@ -227,7 +238,7 @@ impl Issuer for TestIssuer {
     fn csr_check(&self, csr: &UncheckedCsr) -> Result<CheckedCsr, CsrError> {
         let text = String::from_utf8_lossy(&csr.der).into_owned();
         match text.split_once(' ') {
-            Some(("CSR", name)) => Ok(CheckedCsr { key: test_key(name) }),
+            Some(("CSR", name)) => Ok(CheckedCsr { key: test_key(name), subject: Subject::Empty }),
             _ => Err(CsrError::Signature),
         }
     }
@@ -309,6 +320,10 @@ impl KeyMaker for TestKeyMaker {
         let public = test_key(&name);
         Ok((PrivateKey(Zeroizing::new(name.into_bytes())), public))
     }
+
+    fn csr_make(&self, key: &PrivateKey) -> Result<Vec<u8>, IssuerError> {
+        Ok([b"CSR ", key.0.as_slice()].concat())
+    }
 }
 
 /// Hashes without a key, and seals by remembering.
@@ -324,6 +339,10 @@ impl Secrets for TestSecrets {
 
     fn admin_token_mac(&self, token: &Token) -> TokenMac {
         TokenMac(sha256(&[b"admin", token.expose().as_bytes()]))
+    }
+
+    fn nonce_mac(&self, issued_at: Timestamp, random: &[u8; 16]) -> [u8; 32] {
+        sha256(&[b"nonce", &issued_at.0.to_be_bytes(), random])
     }
 
     fn token_derive(

@@ -128,6 +128,36 @@ const EXPLANATIONS: &[Explanation] = &[
         cure: "See `cvm review list`, then `cvm review approve ID` or `cvm review deny ID`; the device asks again.",
     },
     Explanation {
+        outcome: "certificate-required",
+        reason: "nonce-expired",
+        meaning: "The request was signed with a nonce whose five minutes are over.",
+        cure: "Let the device take a new nonce from `GET /v1/nonce` for each request, and sign at once.",
+    },
+    Explanation {
+        outcome: "certificate-required",
+        reason: "nonce-forged",
+        meaning: "The request was signed with a nonce that this server did not give out, or that was changed on its way.",
+        cure: "Let the device send `nonce` as `GET /v1/nonce` of this server gave it, byte for byte.",
+    },
+    Explanation {
+        outcome: "certificate-required",
+        reason: "nonce-used",
+        meaning: "The same signed request, or another with its nonce, came before; it proves nothing the second time.",
+        cure: "Let the device take a new nonce for each request, also when it repeats one. If it does, somebody recorded its request: look at the address, and at what is between the device and this server.",
+    },
+    Explanation {
+        outcome: "certificate-required",
+        reason: "wrong-algorithm",
+        meaning: "The request was signed by another algorithm than that of the certificate's key.",
+        cure: "Use ES256 for P-256, ES384 for P-384, EdDSA for Ed25519, RS256 or PS256 for RSA.",
+    },
+    Explanation {
+        outcome: "certificate-required",
+        reason: "wrong-signature",
+        meaning: "The request names this certificate, and its signature is not by this certificate's key, or not over what came.",
+        cure: "Sign `protected`, a full stop and `payload` as they are sent, and send an ECDSA signature as r and s of one length, not as DER. If the device does, somebody else used its certificate's name: look at the address.",
+    },
+    Explanation {
         outcome: "token-pending",
         reason: "",
         meaning: "A certificate that was asked for with a newer token waits to be used; until then nothing is renewed.",
@@ -171,6 +201,12 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         outcome: "unavailable",
+        reason: "in-progress",
+        meaning: "Another request of this device is at work on its certificate, or was cut off less than a minute ago.",
+        cure: "Ask again after `Retry-After`. Where it does not end, look into the log for why the platform cannot finish it; the sweeper goes on with it as well.",
+    },
+    Explanation {
+        outcome: "unavailable",
         reason: "contended",
         meaning: "Other requests of the same device changed its record under every decision; nothing was answered.",
         cure: "Nothing: the same request succeeds later. If it goes on, look at the addresses of this device's attempts for who else asks.",
@@ -185,7 +221,7 @@ const EXPLANATIONS: &[Explanation] = &[
         outcome: "certificate-required",
         reason: "",
         meaning: "The route needs the device's certificate, and the connection showed none.",
-        cure: "Connect with the certificate and its key, such as `curl --cert device-chain.pem --key device.key`.",
+        cure: "Connect with the certificate and its key, such as `curl --cert device-chain.pem --key device.key`; where a proxy ends TLS, sign the request instead (docs/SIGNED-REQUESTS.md), as `cvm device` and `cvm-agent` do by themselves.",
     },
     Explanation {
         outcome: "certificate-unknown",

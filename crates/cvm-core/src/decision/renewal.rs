@@ -42,7 +42,7 @@ pub fn decide_renewal(
 
 /// Whether less than a tenth of its life, or less than the overlap, is left.
 fn is_late(current: &LiveCertificate, profile: &Profile, now: Timestamp) -> bool {
-    !current.has_a_tenth_left(now) || current.not_after.since(now) < profile.overlap
+    !current.has_a_tenth_left(now) || current.lasts_until().since(now) < profile.overlap
 }
 
 /// Whether the expired certificate called `id` is the device's last current one, within the time

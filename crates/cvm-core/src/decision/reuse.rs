@@ -35,7 +35,10 @@ pub(super) fn decide_unconfirmed(
         return decide_other(device, token, asked, reissue);
     }
     if reissue == Reissue::Never {
-        let is_late = now > first_issue_at.plus(NEVER_ANSWERS);
+        // What is not finished was answered to nobody yet.
+        let is_unfinished =
+            device.reservation.as_ref().is_some_and(|it| it.certificate == *obtained);
+        let is_late = !is_unfinished && now > first_issue_at.plus(NEVER_ANSWERS);
         let is_destroyed = bound.server_made.is_some() && device.sealed.is_none();
         if is_late || (is_destroyed && matches!(asked, Asked::ServerKey(_))) {
             return Decision::TooLate;

@@ -35,6 +35,8 @@ fn device(state: TokenState) -> Device {
         review: None,
         sealed: None,
         contested: Vec::new(),
+        reservation: None,
+        owed: Vec::new(),
         version: 1,
     }
 }
@@ -53,8 +55,17 @@ fn issued(key: u8, server_made: Option<KeyAlgorithm>) -> Device {
     let not_after = Timestamp(LIFE);
     let (basis, overlap) = (Basis::Token(0), Span(0));
     let issued_at = Timestamp(0);
-    let issue =
-        NewCertificate { id, key, server_made, sealed, basis, issued_at, not_after, overlap };
+    let issue = NewCertificate {
+        id,
+        key,
+        server_made,
+        sealed,
+        basis,
+        issued_at,
+        not_after,
+        life_ends: None,
+        overlap,
+    };
     assert!(device.take_up(issue).is_empty());
     device
 }
@@ -175,6 +186,7 @@ proptest! {
                     id, key: KeyIdentity([key; 32]), server_made: None, sealed: None,
                     basis: Basis::Token(0), overlap: Span(0),
                     issued_at: Timestamp(now), not_after: Timestamp(now + LIFE),
+                    life_ends: None,
                 }));
             }
             if let Decision::Answer(id) = decision {

@@ -27,6 +27,8 @@ pub struct NewCertificate {
     pub issued_at: Timestamp,
     /// Its last second.
     pub not_after: Timestamp,
+    /// The last second of the life that the profile gives it, where others chose `not_after`.
+    pub life_ends: Option<Timestamp>,
     /// How long it is a candidate, where there is a current one.
     pub overlap: Span,
 }
@@ -80,6 +82,7 @@ impl Device {
             issued_at: issue.issued_at,
             not_after: issue.not_after,
             until,
+            life_ends: issue.life_ends,
         });
         moved
     }
@@ -131,6 +134,10 @@ impl Device {
         now: Timestamp,
     ) -> Option<Confirmation> {
         let live = self.live_by_id(id).filter(|live| live.is_unproven())?;
+        // Nobody was answered it yet.
+        if self.reserved().is_some_and(|reserved| reserved.id == *id) {
+            return None;
+        }
         let (generation, key, is_candidate) =
             (live.token, live.key, live.state == CertificateState::Candidate);
         let mut moved = Vec::new();

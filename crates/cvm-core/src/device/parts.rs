@@ -161,6 +161,9 @@ pub struct LiveCertificate {
     pub not_after: Timestamp,
     /// The last second of a candidate's overlap, or of a retiring one's grace.
     pub until: Option<Timestamp>,
+    /// The last second of the life that the profile gives it, where others chose `not_after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_ends: Option<Timestamp>,
 }
 
 /// A current certificate that expired: within `renew_after_expiry` it may still renew.
@@ -183,6 +186,12 @@ impl LiveCertificate {
         matches!(self.state, CertificateState::Candidate | CertificateState::Unconfirmed)
     }
 
+    /// The last second of its life, by which its renewal is reckoned.
+    #[must_use]
+    pub fn lasts_until(&self) -> Timestamp {
+        self.life_ends.unwrap_or(self.not_after)
+    }
+
     /// Whether at least a tenth of its life is left; the edge belongs to the time before it.
     #[must_use]
     pub fn has_a_tenth_left(&self, now: Timestamp) -> bool {
@@ -192,8 +201,8 @@ impl LiveCertificate {
     /// The last second at which a tenth of its life is left.
     #[must_use]
     pub fn last_tenth_at(&self) -> Timestamp {
-        let life = self.not_after.since(self.issued_at).0;
-        self.not_after.minus(Span(life.saturating_add(9) / 10))
+        let life = self.lasts_until().since(self.issued_at).0;
+        self.lasts_until().minus(Span(life.saturating_add(9) / 10))
     }
 }
 
@@ -214,14 +223,19 @@ pub struct SealedKey {
 }
 
 /// Bytes as lower-case hexadecimal in the stored form.
-mod hex_bytes {
+pub(super) mod hex_bytes {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::device) fn serialize<S: Serializer>(
+        bytes: &[u8],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.serialize_str(&crate::id::hex(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    pub(in crate::device) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(from)?;
         let nibbles: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
         let nibbles = nibbles

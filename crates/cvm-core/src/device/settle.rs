@@ -54,7 +54,8 @@ impl Device {
             let live = self.live_by_id(&key.certificate);
             key.until.min(live.map_or(key.until, LiveCertificate::last_tenth_at))
         });
-        [retiring, key].into_iter().flatten().min().map(after)
+        let time = [retiring, key].into_iter().flatten().min().map(after);
+        [time, self.platform_due_at()].into_iter().flatten().min()
     }
 
     /// Ends what certifies `key`, because another device proved possession of it first or an
@@ -96,14 +97,11 @@ impl Device {
         reason: Option<Reason>,
         is_ended: impl Fn(&LiveCertificate) -> bool,
     ) -> Vec<Moved> {
-        let mut moved = Vec::new();
-        self.live.retain(|live| {
-            let goes = is_ended(live);
-            if goes {
-                moved.push(Moved { id: live.id, state, reason, by: MovedBy::Act });
-            }
-            !goes
-        });
+        let ended: Vec<_> = self.live.extract_if(.., |live| is_ended(live)).collect();
+        let by = MovedBy::Act;
+        let mut moved: Vec<_> =
+            ended.iter().map(|live| Moved { id: live.id, state, reason, by }).collect();
+        self.expect_orphans(&ended);
         if self.sealed.as_ref().is_some_and(|key| moved.iter().any(|m| m.id == key.certificate)) {
             self.sealed = None;
         }
@@ -116,7 +114,7 @@ impl Device {
                 }
             }
         }
-        moved
+        self.end_reservation(moved)
     }
 
     /// Destroys the sealed key once it may not be answered again. The certificate stays: the device

@@ -31,6 +31,8 @@ fn device() -> Device {
         review: None,
         sealed: None,
         contested: Vec::new(),
+        reservation: None,
+        owed: Vec::new(),
         version: 0,
     }
 }
@@ -44,6 +46,7 @@ fn issue(number: u8, at: i64) -> NewCertificate {
         basis: Basis::Token(0),
         issued_at: Timestamp(at),
         not_after: Timestamp(at + 10_000),
+        life_ends: None,
         overlap: Span(500),
     }
 }
@@ -322,4 +325,16 @@ proptest! {
             is_burnt = burnt_now;
         }
     }
+}
+
+#[test]
+fn a_record_at_home_says_nothing_of_a_platform_outside() {
+    let mut device = device();
+    drop(device.take_up(issue(1, 0)));
+    let text = serde_json::to_string(&device).unwrap();
+    for field in ["reservation", "owed", "life_ends"] {
+        assert!(!text.contains(field), "{text}");
+    }
+    // What an older release wrote is read as it was meant.
+    assert_eq!(serde_json::from_str::<Device>(&text).unwrap(), device);
 }

@@ -21,6 +21,10 @@ pub trait Attempts: Send + Sync {
     /// Counts an attempt on a serial number that nobody registered. Never blocks and never fails.
     fn unknown_count(&self, address: &str, at: Timestamp);
 
+    /// Returns once what was noted before is written or lost. For a function, which does nothing
+    /// once it has answered; a store whose process goes on has nothing to wait for.
+    async fn settled(&self) {}
+
     /// The attempts of a device that are still known, newest first.
     async fn attempts_of(&self, serial: &SerialNumber) -> Result<Vec<Attempt>, StoreError>;
 

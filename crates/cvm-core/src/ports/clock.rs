@@ -69,6 +69,12 @@ pub trait Clock: Send + Sync {
     fn accept(&self, now: Timestamp);
 }
 
+/// A clock that only goes forward, and counts while the machine sleeps.
+pub trait Stopwatch: Send + Sync {
+    /// How long it has been running.
+    fn elapsed(&self) -> std::time::Duration;
+}
+
 /// Randomness from the operating system's generator, or seeded in tests.
 pub trait Entropy: Send + Sync {
     /// Fills `bytes`.

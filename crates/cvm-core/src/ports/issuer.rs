@@ -147,4 +147,10 @@ pub trait KeyMaker: Send + Sync {
         &self,
         algorithm: KeyAlgorithm,
     ) -> Result<(PrivateKey, PublicKey), IssuerError>;
+
+    /// A certificate request (DER) for a key that was made here, with an empty subject.
+    ///
+    /// # Errors
+    /// [`IssuerError::Bug`] where the key is none of ours.
+    fn csr_make(&self, key: &PrivateKey) -> Result<Vec<u8>, IssuerError>;
 }

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::id::{KeyIdentity, SerialNumber, TokenMac};
 use crate::key::PrivateKey;
+use crate::time::Timestamp;
 use crate::token::Token;
 
 /// What the vault's keys are used for.
@@ -15,6 +16,9 @@ pub trait Secrets: Send + Sync {
 
     /// HMAC-SHA-256 over an operator's token, under a key of its own.
     fn admin_token_mac(&self, token: &Token) -> TokenMac;
+
+    /// HMAC-SHA-256 over the parts of a nonce, under a key of its own.
+    fn nonce_mac(&self, issued_at: Timestamp, random: &[u8; 16]) -> [u8; 32];
 
     /// The token for a registration that brought none, derived from the operator's idempotency
     /// key so that a lost answer can be repeated with nothing stored.

@@ -1,6 +1,7 @@
 //! The use of a certificate; the first one is its confirmation, durable before it is answered.
 
-use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Trace};
+use super::possession::Possession;
+use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Shown, Trace};
 use crate::attempt::{Act, StepName};
 use crate::certificate::CertificateState;
 use crate::device::{Device, Moved};
@@ -17,41 +18,43 @@ pub struct Confirmed {
 }
 
 impl Provisioning {
-    /// Confirms the certificate that the caller proved possession of in its handshake: its token
+    /// Confirms the certificate that the caller proves possession of: its token
     /// is burnt where the profile says so, and its key is this device's from now on. A candidate
     /// is promoted. Doing it again changes nothing.
     pub async fn confirm(
         &self,
-        shown: Option<CertificateId>,
+        shown: impl Into<Shown<'_>>,
         caller: &Caller,
     ) -> (Result<Confirmed, Refusal>, FollowUp) {
-        self.use_certificate(Act::Confirm, shown, caller).await
+        self.use_certificate(Act::Confirm, shown.into(), caller).await
     }
 
     /// Lets a connection in. It confirms as [`Self::confirm`] does; a retiring certificate is let
     /// in as well, and confirms nothing.
     pub async fn connect(
         &self,
-        shown: Option<CertificateId>,
+        shown: impl Into<Shown<'_>>,
         caller: &Caller,
     ) -> (Result<Confirmed, Refusal>, FollowUp) {
-        self.use_certificate(Act::Connect, shown, caller).await
+        self.use_certificate(Act::Connect, shown.into(), caller).await
     }
 
     async fn use_certificate(
         &self,
         act: Act,
-        shown: Option<CertificateId>,
+        shown: Shown<'_>,
         caller: &Caller,
     ) -> (Result<Confirmed, Refusal>, FollowUp) {
         let now = self.ports.clock.read().now;
         let mut trace = Trace::new(act, caller, now);
-        let Some(id) = shown else {
-            return (Err(Refusal::CertificateRequired), FollowUp::default());
+        let mut possession = match self.possession_of(shown, now) {
+            Ok(possession) => possession,
+            Err(refusal) => return (Err(refusal), FollowUp::default()),
         };
+        let id = possession.id;
         let mut device = None;
         for _ in 0..DECISIONS_MAX {
-            let holding = match self.holding_of(&id, &mut trace).await {
+            let holding = match self.holding_of(&mut possession, &mut trace).await {
                 Ok(holding) => holding,
                 Err((refusal, after)) => return (Err(refusal), after),
             };
@@ -83,12 +86,16 @@ impl Provisioning {
     /// refusal, and what follows from it.
     pub(super) async fn holding_of(
         &self,
-        id: &CertificateId,
+        possession: &mut Possession<'_>,
         trace: &mut Trace<'_>,
     ) -> Result<Holding, (Refusal, FollowUp)> {
         trace.restart();
-        match self.ports.store.holding_find(id).await {
-            Ok(Some(holding)) => Ok(holding),
+        let id = possession.id;
+        match self.ports.store.holding_find(&id).await {
+            Ok(Some(holding)) => {
+                self.prove(possession, &holding, trace).await?;
+                Ok(holding)
+            }
             Ok(None) => {
                 trace.refused(StepName::Certificate, format!("{id} is not in the registry"));
                 let refusal = Refusal::CertificateUnknown;
@@ -135,7 +142,7 @@ impl Provisioning {
         }
         let keys = key.map(KeyRule::Own).into_iter().collect();
         let change = Change { keys, ..Change::new(device, certificates, events) };
-        match self.ports.store.device_commit(change).await {
+        match self.device_commit(change).await {
             Ok(()) => {
                 let what = if key.is_some() { "first use" } else { "its candidate is dropped" };
                 trace.passed(StepName::Record, what);

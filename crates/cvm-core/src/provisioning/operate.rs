@@ -45,8 +45,9 @@ pub enum OperatorRefusal {
     /// The device had this token before, and it was burnt.
     #[error("this device had this token before, and it is burnt for ever: bring another")]
     TokenReused,
-    /// The store cannot now.
-    #[error("the store is unavailable")]
+    /// The store cannot now, or the platform: then the word is on record, and the same request
+    /// again brings it to the platform.
+    #[error("the store or the platform is unavailable")]
     Unavailable(String),
     /// No such policy. Its name is not repeated: where columns are mixed up it is a token.
     #[error(
@@ -269,9 +270,13 @@ impl Provisioning {
             }
             let now = self.ports.clock.read().now;
             let mut moved = device.settle(now);
-            let Some(mut done) = act(&mut device, now)? else { return Ok(device) };
+            let Some(mut done) = act(&mut device, now)? else {
+                self.bring_again(&device).await?;
+                return Ok(device);
+            };
             moved.append(&mut done.moved);
             if self.write_word(&device, Done { moved, ..done }, operator, now).await? {
+                self.bring(serial).await?;
                 return Ok(Device { version: device.version + 1, ..device });
             }
         }
@@ -308,7 +313,7 @@ impl Provisioning {
             spent_tokens: done.spent_tokens,
             events,
         };
-        match self.ports.store.device_commit(change).await {
+        match self.device_commit(change).await {
             Ok(()) => Ok(true),
             Err(CommitError::Conflict | CommitError::KeyOwned) => Ok(false),
             Err(CommitError::ThingNameTaken) => Err(OperatorRefusal::ThingNameTaken),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Provisioning;
 use super::operate::OperatorRefusal::{self, Unavailable};
-use crate::device::{Device, Road, TokenToGive};
+use crate::device::{Device, Owed, Road, TokenToGive};
 use crate::error::chain_of;
 use crate::id::{IdError, Name, SerialNumber, ThingName, TokenMac};
 use crate::journal::{Event, EventClass, EventKind};
@@ -160,7 +160,7 @@ impl Provisioning {
         let is_there = match policies.get(&device.policy) {
             Some(is_there) => *is_there,
             None => {
-                let is_there = self.ports.policies.policy_find(&device.policy).await?.is_some();
+                let is_there = self.policy_is_known(&device.policy).await?;
                 policies.insert(device.policy.clone(), is_there);
                 is_there
             }
@@ -170,6 +170,15 @@ impl Provisioning {
         } else {
             Err(OperatorRefusal::UnknownPolicy(device.policy))
         }
+    }
+
+    /// Whether there is such a policy, here or on the platform.
+    async fn policy_is_known(&self, policy: &Name) -> Result<bool, OperatorRefusal> {
+        if self.ports.policies.policy_find(policy).await?.is_some() {
+            return Ok(true);
+        }
+        let known = self.ports.platform.policy_is_known(policy).await;
+        known.map_err(|error| Unavailable(chain_of(&error)))
     }
 
     /// The answers, once what waits for its commit is written.
@@ -266,10 +275,12 @@ impl Provisioning {
             return Err(OperatorRefusal::UnknownProfile(profile_name));
         };
         let expires = new.token_expires.unwrap_or_else(|| now.plus(profile.token_life));
-        let (tokens, contested, version) = match tombstone {
-            Some(tombstone) => (tombstone.tokens, tombstone.contested, tombstone.version),
-            None => (Vec::new(), Vec::new(), 0),
+        let (tokens, contested, mut owed, version) = match tombstone {
+            Some(it) => (it.tokens, it.contested, it.owed, it.version),
+            None => (Vec::new(), Vec::new(), Vec::new(), 0),
         };
+        // The thing is wanted again.
+        owed.retain(|it| !matches!(it, Owed::Thing { thing } if *thing == thing_name));
         let mut device = Device {
             serial_number: new.serial_number.clone(),
             thing_name,
@@ -287,6 +298,8 @@ impl Provisioning {
             sealed: None,
             review: None,
             contested,
+            reservation: None,
+            owed,
             version,
         };
         let spent = device.push_token(TokenToGive { mac, given_at: now, expires });

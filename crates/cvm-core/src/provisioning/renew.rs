@@ -2,7 +2,8 @@
 //! is taken away (protocol, section 7).
 
 use super::confirm::{settle_holding, usable};
-use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Trace, Vended};
+use super::platform::{Touch, not_carried_out};
+use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Shown, Trace, Vended};
 use crate::attempt::{Act, StepName};
 use crate::certificate::{CertificateRecord, CertificateState};
 use crate::decision::{Renewal, decide_renewal, may_renew_expired};
@@ -10,7 +11,7 @@ use crate::device::{Basis, Device, Moved};
 use crate::id::{CertificateId, KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventKind};
 use crate::key::PublicKey;
-use crate::ports::{CarryOutError, ClockReading, Holding, IssueOrder};
+use crate::ports::{CarryOutError, ClockReading, Holding, IssueOrder, Issued, KeyRequest};
 use crate::profile::Profile;
 
 /// A request with what is computed once for all its decisions.
@@ -18,6 +19,7 @@ struct Renewing<'a> {
     csr: Option<&'a str>,
     reading: ClockReading,
     key: Option<PublicKey>,
+    request: Vec<u8>,
     has_spent: bool,
 }
 
@@ -39,25 +41,27 @@ struct Used<'a> {
 }
 
 impl Provisioning {
-    /// Renews the certificate that the caller proved possession of in its handshake, for the key of
-    /// `csr` (PEM). A success is that certificate's first use, where it had none.
+    /// Renews the certificate that the caller proves possession of, for the key of `csr` (PEM). A success is that certificate's first use, where it had none.
     ///
     /// The follow-up must run after the answer has left.
     pub async fn renew(
         &self,
-        shown: Option<CertificateId>,
+        shown: impl Into<Shown<'_>>,
         csr: Option<&str>,
         caller: &Caller,
     ) -> (Result<Vended, Refusal>, FollowUp) {
         let reading = self.ports.clock.read();
         let mut trace = Trace::new(Act::Renew, caller, reading.now);
-        let Some(id) = shown else {
-            return (Err(Refusal::CertificateRequired), FollowUp::default());
+        let mut possession = match self.possession_of(shown.into(), reading.now) {
+            Ok(possession) => possession,
+            Err(refusal) => return (Err(refusal), FollowUp::default()),
         };
-        let mut renewing = Renewing { csr, reading, key: None, has_spent: false };
+        let id = possession.id;
+        let mut renewing =
+            Renewing { csr, reading, key: None, request: Vec::new(), has_spent: false };
         let mut device = None;
         for _ in 0..DECISIONS_MAX {
-            let holding = match self.holding_of(&id, &mut trace).await {
+            let holding = match self.holding_of(&mut possession, &mut trace).await {
                 Ok(holding) => holding,
                 Err((refusal, after)) => return (Err(refusal), after),
             };
@@ -94,12 +98,23 @@ impl Provisioning {
         let profile = self.profiles.find_or_default(&device.profile);
         let id = certificate.id;
         self.require_renewable(state, &device, &id, profile, trace)?;
-        self.check_renewal(renewing, &device.serial_number, trace)?;
+        self.check_renewal(renewing, &device, trace)?;
         let Some(key) = &renewing.key else { return Err(Refusal::CsrRequired) };
         let confirmed = self.take_note_of_use(&mut device, &id, trace.at, &mut moved).await?;
         let confirmed = confirmed.map(|key| (id, key));
         let used = Used { certificate, device, moved, confirmed, profile };
-        match decide_renewal(&used.device, &key.identity, profile, trace.at) {
+        let decision = decide_renewal(&used.device, &key.identity, profile, trace.at);
+        let touch = match &decision {
+            Renewal::Issue => Some(Touch::Replaces),
+            Renewal::Answer(candidate) => Some(Touch::Answers(*candidate)),
+            Renewal::TokenPending(_) => None,
+        };
+        if let Some(touch) = touch
+            && !self.is_clear(&used.device, touch, trace.at, trace).await?
+        {
+            return Ok(Outcome::Moved);
+        }
+        match decision {
             Renewal::Issue => self.issue_renewal(renewing, key, used, trace).await,
             Renewal::TokenPending(pending) => {
                 let evidence = format!("certificate {pending}, asked for with a token, waits");
@@ -139,11 +154,11 @@ impl Provisioning {
     fn check_renewal(
         &self,
         renewing: &mut Renewing<'_>,
-        serial: &SerialNumber,
+        device: &Device,
         trace: &mut Trace<'_>,
     ) -> Result<(), Refusal> {
         if !std::mem::replace(&mut renewing.has_spent, true) {
-            self.spend(serial, renewing.reading.now).inspect_err(|refusal| {
+            self.spend(&device.serial_number, renewing.reading.now).inspect_err(|refusal| {
                 trace.refused(StepName::Limit, refusal.to_string());
             })?;
         }
@@ -153,7 +168,12 @@ impl Provisioning {
                 return Err(Refusal::CsrRequired);
             };
             let issuer = &self.ports.issuer;
-            let checked = issuer.csr_parse(pem).and_then(|csr| issuer.csr_check(&csr));
+            let checked = issuer.csr_parse(pem).and_then(|csr| {
+                let checked = issuer.csr_check(&csr)?;
+                self.ports.platform.request_judge(&checked, &device.thing_name)?;
+                renewing.request = csr.der;
+                Ok(checked)
+            });
             let checked = checked.inspect_err(|error| {
                 trace.refused(StepName::Csr, error.to_string());
             })?;
@@ -187,7 +207,8 @@ impl Provisioning {
             return Err(Refusal::KeyNotAcceptable);
         }
         trace.passed(StepName::Decision, "the same key: the same candidate");
-        let vended = self.vended(held.certificate, None, false)?;
+        let life_ends = used.device.live_by_id(candidate).and_then(|live| live.life_ends);
+        let vended = self.vended(held.certificate, life_ends, None, false)?;
         Ok(Outcome::Answered(Box::new(vended), None))
     }
 
@@ -209,6 +230,7 @@ impl Provisioning {
             confirmed,
             basis: Basis::Renewal(certificate.token),
             key,
+            request: KeyRequest::Device(&renewing.request),
             server_made: None,
             profile,
             at: renewing.reading.now,
@@ -216,9 +238,9 @@ impl Provisioning {
             actor: trace.caller.actor(),
         };
         match self.ports.platform.certificate_issue(order).await {
-            Ok(issued) => {
-                trace.passed(StepName::Record, format!("certificate {}", issued.id));
-                let vended = self.vended(issued, None, true)?;
+            Ok(Issued { record, life_ends }) => {
+                trace.passed(StepName::Record, format!("certificate {}", record.id));
+                let vended = self.vended(record, life_ends, None, true)?;
                 Ok(Outcome::Answered(Box::new(vended), confirmed.map(|(_, key)| key)))
             }
             Err(CarryOutError::Conflict) => Ok(Outcome::Moved),
@@ -234,10 +256,7 @@ impl Provisioning {
                 trace.refused(StepName::Record, "the key is another device's or compromised");
                 Err(Refusal::KeyNotAcceptable)
             }
-            Err(error @ (CarryOutError::Bug(_) | CarryOutError::Unavailable(_))) => {
-                trace.refused(StepName::Record, "signer or store could not");
-                Err(Refusal::unavailable(&error))
-            }
+            Err(error) => Err(not_carried_out(&error, trace)),
         }
     }
 }

@@ -22,7 +22,7 @@ impl Provisioning {
         reason: Reason,
         operator: &str,
     ) -> Result<CertificateShown, OperatorRefusal> {
-        let mut is_owner_bare = false;
+        let (mut is_owner_bare, mut owner_told) = (false, Ok(()));
         for _ in 0..DECISIONS_MAX {
             let holding = self.ports.store.holding_find(id).await?;
             let holding = holding.ok_or(OperatorRefusal::NotFound("certificate"))?;
@@ -34,18 +34,25 @@ impl Provisioning {
             {
                 // A record that cannot be read holds up no word: what it has is judged at the read.
                 let taken = self.take_key(owner, &holding.certificate.key, operator, now).await;
+                if let Ok(true) = taken {
+                    owner_told = self.bring(owner).await;
+                }
                 is_owner_bare = taken.unwrap_or(true);
                 continue;
             }
             if is_done(&holding, reason) {
+                self.bring_again(&holding.device).await?;
                 let (record, state) = (holding.certificate, CertificateState::Revoked);
                 return Ok(CertificateShown { record, state });
             }
             let owner = holding.key_owner.clone();
+            let serial = holding.device.serial_number.clone();
             if self.revoke_once(holding, reason, operator, now).await? {
+                let told = self.bring(&serial).await;
                 if reason == Reason::KeyCompromise {
                     self.end_compromised(id, owner, now).await;
                 }
+                told.and(owner_told)?;
                 let shown = self.certificate_show(id).await?;
                 return shown.ok_or(OperatorRefusal::NotFound("certificate"));
             }

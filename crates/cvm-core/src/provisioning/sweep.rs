@@ -5,13 +5,16 @@
 //! and active devices from having what expired.
 
 use super::Provisioning;
+use super::platform::failure;
 use crate::certificate::CertificateState;
 use crate::device::{Device, Moved};
 use crate::error::chain_of;
 use crate::id::{KeyIdentity, SerialNumber};
 use crate::journal::{Event, EventClass, EventKind};
 use crate::operator::Actor;
-use crate::ports::{CertificateChange, Change, CommitError, Due, KeyOwner, StoreError};
+use crate::ports::{
+    CarryOutError, CertificateChange, Change, CommitError, Due, KeyOwner, Sought, StoreError,
+};
 use crate::time::Timestamp;
 
 /// What a sweep did.
@@ -19,6 +22,8 @@ use crate::time::Timestamp;
 pub struct Swept {
     /// How many devices were written.
     pub devices: usize,
+    /// How many certificates were removed from the platform that nobody had recorded.
+    pub orphans: usize,
     /// What could not be done; it is tried again at the next sweep.
     pub failures: Vec<String>,
 }
@@ -45,15 +50,21 @@ impl Provisioning {
         if !reading.is_trusted {
             return swept;
         }
+        let mut sought = Vec::new();
         for timer in [Timer::Due, Timer::Outlived] {
-            self.sweep_all(timer, reading.now, &mut swept).await;
+            sought.extend(self.sweep_all(timer, reading.now, &mut swept).await);
+        }
+        match self.ports.platform.orphans_end(&sought).await {
+            Ok(ended) => swept.orphans = ended,
+            Err(error) => swept.failures.push(chain_of(&error)),
         }
         swept
     }
 
-    async fn sweep_all(&self, timer: Timer, now: Timestamp, swept: &mut Swept) {
+    /// Returns what may have left orphans on the platform.
+    async fn sweep_all(&self, timer: Timer, now: Timestamp, swept: &mut Swept) -> Vec<Sought> {
         let catalogue = &self.ports.catalogue;
-        let mut after = None;
+        let (mut after, mut sought) = (None, Vec::new());
         let pages_max = match timer {
             Timer::Due => usize::MAX,
             Timer::Outlived => OUTLIVED_PAGES_MAX,
@@ -65,7 +76,10 @@ impl Provisioning {
             };
             let due = match found {
                 Ok(due) => due,
-                Err(error) => return swept.failures.push(chain_of(&error)),
+                Err(error) => {
+                    swept.failures.push(chain_of(&error));
+                    break;
+                }
             };
             for Due { serial_number, .. } in &due {
                 match self.sweep_device(serial_number, now).await {
@@ -74,13 +88,37 @@ impl Provisioning {
                         swept.failures.push(format!("{serial_number}: {}", chain_of(&error)));
                     }
                 }
+                sought.extend(self.sweep_platform(serial_number, swept).await);
             }
             // What moved or failed is looked at again by the next sweep, and holds up no other.
             match due.last() {
                 Some(last) => after = Some(last.clone()),
-                None => return,
+                None => break,
             }
         }
+        sought
+    }
+
+    /// Brings one device's record to the platform, and finishes what was left there; returns what
+    /// may have left orphans. Whatever becomes of the one, the others are done.
+    async fn sweep_platform(&self, serial: &SerialNumber, swept: &mut Swept) -> Vec<Sought> {
+        let platform = &self.ports.platform;
+        let sought = match platform.device_settle(serial, self.attempt_code()).await {
+            Ok(found) => found,
+            Err(error) => {
+                swept.failures.push(failure(serial, &error));
+                let read = self.ports.store.device_find(serial).await;
+                read.ok().flatten().as_ref().map_or_else(Vec::new, Sought::of)
+            }
+        };
+        // What is not named yet is issued only here.
+        if self.require_trusted_clock(self.ports.clock.read()).is_ok() {
+            match platform.certificate_complete(serial, self.attempt_code()).await {
+                Ok(()) | Err(CarryOutError::Conflict | CarryOutError::Leased) => {}
+                Err(error) => swept.failures.push(failure(serial, &error)),
+            }
+        }
+        sought
     }
 
     /// Writes what is due of one device: a sealed key, a grace or a certificate whose time is over,
@@ -194,7 +232,7 @@ impl Provisioning {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let change = Change::new(device, CertificateChange::moves(moved, now), events);
-        match self.ports.store.device_commit(change).await {
+        match self.device_commit(change).await {
             Ok(()) => Ok(true),
             Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {
                 Ok(false)

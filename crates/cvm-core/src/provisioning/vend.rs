@@ -13,6 +13,7 @@ use std::sync::Arc;
 use self::key::Vending;
 use self::settled::Settled;
 use super::follow_up::{Formers, Stranger};
+use super::platform::{Touch, not_carried_out};
 use super::{Caller, DECISIONS_MAX, FollowUp, Provisioning, Refusal, Taken, Trace};
 use crate::attempt::{Act, StepName};
 use crate::certificate::CertificateRecord;
@@ -21,8 +22,9 @@ use crate::device::{Basis, Device, TokenState};
 use crate::id::{CertificateId, SerialNumber};
 use crate::journal::EventKind;
 use crate::key::{KeyAlgorithm, PrivateKey};
-use crate::ports::{CarryOutError, Chain, ClockReading, IssueOrder};
+use crate::ports::{CarryOutError, Chain, ClockReading, IssueOrder, Issued};
 use crate::profile::Profile;
+use crate::time::Timestamp;
 use crate::token::{Token, slot_of};
 
 /// What a device sends.
@@ -54,6 +56,8 @@ pub struct Vended {
     pub chain: Arc<Chain>,
     /// The private key, if it was made here.
     pub private_key: Option<PrivateKey>,
+    /// When the device should renew it.
+    pub renew_after: Timestamp,
     /// Whether it was issued now, or answered again.
     pub is_new: bool,
 }
@@ -133,6 +137,7 @@ impl Provisioning {
             reading,
             key: None,
             has_spent: false,
+            has_completed: false,
         }
     }
 
@@ -158,7 +163,7 @@ impl Provisioning {
             }
             Admission::Open => {
                 self.spend_once(vending, trace)?;
-                self.check_key(vending, profile, trace)?;
+                self.check_key(vending, &device, profile, trace)?;
             }
         }
         let mut settled = Settled { device, moved, slot, profile, held: None };
@@ -176,6 +181,22 @@ impl Provisioning {
         trace: &mut Trace<'_>,
         after: &mut FollowUp,
     ) -> Result<Outcome, Refusal> {
+        let touch = match &decision {
+            Decision::Issue | Decision::IssueToAnother => Some(Touch::Replaces),
+            Decision::Answer(id) | Decision::ReplayKey(id) => Some(Touch::Answers(*id)),
+            Decision::AnotherKey(_)
+            | Decision::Deny
+            | Decision::Pending(_)
+            | Decision::Review
+            | Decision::TooLate => None,
+        };
+        let now = vending.reading.now;
+        if let Some(touch) = touch
+            && !self.is_clear(&settled.device, touch, now, trace).await?
+        {
+            vending.has_completed = true;
+            return Ok(Outcome::Moved);
+        }
         match decision {
             Decision::Issue => self.issue(vending, settled, trace).await,
             Decision::IssueToAnother => {
@@ -189,7 +210,7 @@ impl Provisioning {
             }
             Decision::Answer(id) => {
                 trace.passed(StepName::Decision, "the same key: the same certificate");
-                self.answer(&id, settled)
+                self.answer(&id, settled, vending)
             }
             Decision::ReplayKey(id) => self.replay(vending, settled, &id, trace).await,
             Decision::Pending(review) => {
@@ -235,6 +256,7 @@ impl Provisioning {
         let decision = decide(settled);
         // What is about to be answered may be another certificate, by renewal.
         if let Decision::Answer(id) | Decision::ReplayKey(id) = &decision
+            && !id.is_provisional()
             && settled.held.as_ref().is_none_or(|held| held.id != *id)
         {
             return match self.look_at(id, settled).await? {
@@ -252,6 +274,9 @@ impl Provisioning {
         id: &CertificateId,
         settled: &mut Settled<'_>,
     ) -> Result<bool, Refusal> {
+        if id.is_provisional() {
+            return self.look_at_bound(settled).await;
+        }
         let held = self.ports.store.holding_find(id).await;
         let held = held.map_err(|error| Refusal::unavailable(&error))?;
         let Some(held) = held.filter(|it| it.device.version == settled.device.version) else {
@@ -261,6 +286,18 @@ impl Provisioning {
             settled.moved.extend(settled.device.lose_key(&held.certificate.key));
         }
         settled.held = Some(held.certificate);
+        Ok(true)
+    }
+
+    /// The same of what the platform has not named yet: it has a key, and no row.
+    async fn look_at_bound(&self, settled: &mut Settled<'_>) -> Result<bool, Refusal> {
+        if let Some(key) = settled.bound() {
+            let owner = self.ports.store.key_owner(&key).await;
+            let owner = owner.map_err(|error| Refusal::unavailable(&error))?;
+            if owner.is_some_and(|owner| !owner.is(&settled.device.serial_number)) {
+                settled.moved.extend(settled.device.lose_key(&key));
+            }
+        }
         Ok(true)
     }
 
@@ -297,26 +334,24 @@ impl Provisioning {
             confirmed: None,
             basis: Basis::Token(slot),
             key: &made,
+            request: vending.request()?,
             profile,
             at: vending.reading.now,
             attempt: trace.caller.attempt,
             actor: trace.caller.actor(),
         };
         match self.ports.platform.certificate_issue(order).await {
-            Ok(certificate) => {
-                trace.passed(StepName::Record, format!("certificate {}", certificate.id));
+            Ok(Issued { record, life_ends }) => {
+                trace.passed(StepName::Record, format!("certificate {}", record.id));
                 let private_key = vending.take_private_key();
-                self.vended(certificate, private_key, true).map(Outcome::from)
+                self.vended(record, life_ends, private_key, true).map(Outcome::from)
             }
             Err(CarryOutError::Conflict) => Ok(Outcome::Moved),
             Err(CarryOutError::KeyOwned) => {
                 trace.refused(StepName::Record, "another device has proven this key");
                 Err(Refusal::KeyNotAcceptable)
             }
-            Err(error @ (CarryOutError::Bug(_) | CarryOutError::Unavailable(_))) => {
-                trace.refused(StepName::Record, "signer or store could not");
-                Err(Refusal::unavailable(&error))
-            }
+            Err(error) => Err(not_carried_out(&error, trace)),
         }
     }
 }

@@ -68,6 +68,11 @@ impl Secrets for Recorded<dyn Secrets> {
         self.0.admin_token_mac(token)
     }
 
+    fn nonce_mac(&self, issued_at: Timestamp, random: &[u8; 16]) -> [u8; 32] {
+        self.1.note("nonce_mac");
+        self.0.nonce_mac(issued_at, random)
+    }
+
     fn token_derive(&self, id: &str, idempotency_key: &str, serial: &SerialNumber) -> Token {
         self.1.note("token_derive");
         self.0.token_derive(id, idempotency_key, serial)

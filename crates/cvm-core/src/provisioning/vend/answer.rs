@@ -9,6 +9,7 @@ use crate::id::CertificateId;
 use crate::journal::{Event, EventClass, EventKind};
 use crate::key::PrivateKey;
 use crate::ports::{CertificateChange, Change, CommitError};
+use crate::time::Timestamp;
 
 impl Provisioning {
     /// Answers the bytes of `id` again.
@@ -16,9 +17,14 @@ impl Provisioning {
         &self,
         id: &CertificateId,
         settled: Settled<'_>,
+        vending: &Vending<'_>,
     ) -> Result<Outcome, Refusal> {
+        let life_ends = settled.life_ends(id);
         match settled.held.filter(|held| held.id == *id) {
-            Some(held) => self.vended(held, None, false).map(Outcome::from),
+            // What this request has finished was answered to nobody before.
+            Some(held) => {
+                self.vended(held, life_ends, None, vending.has_completed).map(Outcome::from)
+            }
             None => Ok(Outcome::Moved),
         }
     }
@@ -32,6 +38,7 @@ impl Provisioning {
         id: &CertificateId,
         trace: &mut Trace<'_>,
     ) -> Result<Outcome, Refusal> {
+        let life_ends = settled.life_ends(id);
         let Settled { mut device, mut moved, held, .. } = settled;
         let (Some(held), Some(sealed)) = (held.filter(|held| held.id == *id), &mut device.sealed)
         else {
@@ -60,7 +67,10 @@ impl Provisioning {
         // The last replay destroys the sealed key in its own commit.
         moved.extend(device.settle(vending.reading.now));
         match self.commit(device, moved, event).await {
-            Ok(true) => self.vended(held, Some(private_key), false).map(Outcome::from),
+            Ok(true) => {
+                let is_new = vending.has_completed;
+                self.vended(held, life_ends, Some(private_key), is_new).map(Outcome::from)
+            }
             Ok(false) => Ok(Outcome::Moved),
             Err(refusal) => Err(refusal),
         }
@@ -76,7 +86,7 @@ impl Provisioning {
         let mut events = event.of_moves(&moved);
         let certificates = CertificateChange::moves(moved, event.at);
         events.push(event);
-        match self.ports.store.device_commit(Change::new(device, certificates, events)).await {
+        match self.device_commit(Change::new(device, certificates, events)).await {
             Ok(()) => Ok(true),
             Err(CommitError::Conflict | CommitError::KeyOwned | CommitError::ThingNameTaken) => {
                 Ok(false)
@@ -91,6 +101,7 @@ impl Provisioning {
     pub(in crate::provisioning) fn vended(
         &self,
         certificate: CertificateRecord,
+        life_ends: Option<Timestamp>,
         private_key: Option<PrivateKey>,
         is_new: bool,
     ) -> Result<Vended, Refusal> {
@@ -98,7 +109,8 @@ impl Provisioning {
             let cause = format!("no chain for issuer {}", certificate.issuer);
             return Err(Refusal::unavailable_for("", &cause));
         };
-        Ok(Vended { certificate, chain, private_key, is_new })
+        let renew_after = certificate.renew_after(life_ends);
+        Ok(Vended { certificate, chain, private_key, renew_after, is_new })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::device::{Device, SealedKey};
 use crate::id::{CertificateId, KeyIdentity, SerialNumber};
 use crate::journal::EventKind;
 use crate::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey, UncheckedCsr};
-use crate::ports::ClockReading;
+use crate::ports::{ClockReading, KeyRequest};
 use crate::profile::{Profile, Reissue};
 use crate::token::Token;
 
@@ -26,6 +26,8 @@ pub(super) struct Vending<'a> {
     pub(super) reading: ClockReading,
     pub(super) key: Option<Key>,
     pub(super) has_spent: bool,
+    /// It finished what another request had begun.
+    pub(super) has_completed: bool,
 }
 
 impl Provisioning {
@@ -33,6 +35,7 @@ impl Provisioning {
     pub(super) fn check_key(
         &self,
         vending: &mut Vending<'_>,
+        device: &Device,
         profile: &Profile,
         trace: &mut Trace<'_>,
     ) -> Result<(), Refusal> {
@@ -48,6 +51,10 @@ impl Provisioning {
                 Ok(csr) => self.ports.issuer.csr_check(csr),
                 Err(error) => Err(error.clone()),
             };
+            let checked = checked.and_then(|csr| {
+                let judged = self.ports.platform.request_judge(&csr, &device.thing_name);
+                judged.map(|()| csr)
+            });
             let checked = checked.inspect_err(|error| {
                 trace.refused(StepName::Csr, error.to_string());
             })?;
@@ -168,6 +175,15 @@ impl Vending<'_> {
             Some(Key::Device(csr)) => Some(&csr.key),
             Some(Key::Made { public, .. }) => Some(public),
             None => None,
+        }
+    }
+
+    /// By what the key came.
+    pub(super) fn request(&self) -> Result<KeyRequest<'_>, Refusal> {
+        match (&self.key, &self.csr) {
+            (Some(Key::Made { private, .. }), _) => Ok(KeyRequest::Server(private)),
+            (Some(Key::Device(_)), Some(Ok(csr))) => Ok(KeyRequest::Device(&csr.der)),
+            (Some(Key::Device(_)) | None, _) => Err(Refusal::CsrRequired),
         }
     }
 

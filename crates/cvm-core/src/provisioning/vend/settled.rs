@@ -5,6 +5,7 @@ use crate::certificate::CertificateRecord;
 use crate::device::{Device, Moved, TokenRecord, TokenState};
 use crate::id::{CertificateId, KeyIdentity};
 use crate::profile::Profile;
+use crate::time::Timestamp;
 
 /// A decision's record: settled, with what moved by that.
 pub(super) struct Settled<'a> {
@@ -19,6 +20,12 @@ pub(super) struct Settled<'a> {
 impl Settled<'_> {
     pub(super) fn token(&self) -> Option<&TokenRecord> {
         self.device.tokens.get(self.slot)
+    }
+
+    /// The last second of the life that its profile gives the certificate called `id`, where
+    /// others chose its notAfter.
+    pub(super) fn life_ends(&self, id: &CertificateId) -> Option<Timestamp> {
+        self.device.live_by_id(id).and_then(|live| live.life_ends)
     }
 
     /// The key that the token is bound to.
