@@ -67,6 +67,7 @@ fn vend(n: u64, at: i64) -> Change {
         // A thousand a second, as it comes.
         not_after: Timestamp(NOW.0 + 365 * 86_400 + at),
         until: Some(Timestamp(NOW.0 + 7 * 86_400)),
+        life_ends: None,
     }];
     Change {
         certificates: vec![CertificateChange::Insert(Box::new(certificate(m, &device)))],

@@ -10,6 +10,7 @@ mod journal;
 mod keys;
 mod lists;
 mod many;
+mod nonces;
 mod operators;
 mod reads;
 mod revocations;
@@ -74,6 +75,7 @@ checks! {
         a_version_of_a_record_that_is_not_there_is_a_conflict
         a_version_that_moved_is_a_conflict
         an_end_is_written_to_the_certificate
+        all_that_a_change_says_of_one_certificate_holds
         an_expired_certificate_ended_by_its_not_after
         conflicts_in_a_group_change_nothing_of_the_others
         each_commit_writes_the_next_version
@@ -105,8 +107,10 @@ checks! {
         a_device_releases_its_keys_and_no_others
         a_key_is_another_devices_for_ever
         a_key_is_owned_from_the_commit_on
+        a_key_that_is_owned_again_after_its_release_is_owned
         a_key_that_nobody_owns_is_nobodys_after_not_others
         a_name_given_up_is_free
+        a_released_key_may_become_anothers
         a_name_that_is_a_serial_number_is_one_devices_too
         a_spent_token_is_spent_for_its_device
         a_thing_is_made_once
@@ -119,6 +123,7 @@ checks! {
         owning_ones_own_key_again_changes_nothing
         the_thing_of_another_device_is_taken
         two_rules_hold_together_or_not_at_all
+        two_rules_may_be_about_one_key
     }
     lists {
         a_devices_certificates_are_oldest_first
@@ -135,6 +140,11 @@ checks! {
         each_of_many_changes_sees_what_those_before_it_wrote
         many_records_come_in_the_order_in_which_they_are_asked_for
         of_nothing_nothing_comes
+    }
+    nonces {
+        a_nonce_is_first_used_once
+        a_use_is_known_until_the_nonce_is_good_no_more
+        of_concurrent_uses_of_one_nonce_one_is_the_first
     }
     operators {
         a_credential_that_time_ended_holds_no_name

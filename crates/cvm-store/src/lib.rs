@@ -19,7 +19,9 @@ mod url;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cvm_core::ports::{Attempts, Catalogue, Journal, Operators, Policies, Revocations, Store};
+use cvm_core::ports::{
+    Attempts, Catalogue, Journal, Nonces, Operators, Policies, Revocations, Store,
+};
 use cvm_core::time::Timestamp;
 
 pub use counters::{Counters, Observed};
@@ -64,6 +66,7 @@ pub fn open_with_faults(url: &str, directory: &Path, faults: &Faults) -> Result<
         catalogue: store.clone(),
         counters,
         journal: store.clone(),
+        nonces: store.clone(),
         operators: store.clone(),
         policies: store.clone(),
         revocations: store.clone(),
@@ -159,6 +162,8 @@ pub struct Stores {
     pub counters: Arc<Counters>,
     /// The journal.
     pub journal: Arc<dyn Journal>,
+    /// Which nonces were used.
+    pub nonces: Arc<dyn Nonces>,
     /// Operators' credentials.
     pub operators: Arc<dyn Operators>,
     /// What devices may do.
@@ -184,6 +189,7 @@ impl From<Arc<MemoryStore>> for Stores {
             catalogue: store.clone(),
             counters: Arc::default(),
             journal: store.clone(),
+            nonces: store.clone(),
             operators: store.clone(),
             policies: store.clone(),
             revocations: store.clone(),

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod catalogue;
+mod nonces;
 mod operators;
 mod policies;
 mod revocations;
@@ -54,6 +55,7 @@ struct State {
     things: BTreeMap<ThingName, Thing>,
     policies: BTreeMap<Name, Policy>,
     admin_tokens: BTreeMap<String, AdminToken>,
+    used_nonces: nonces::Used,
     journal: Vec<JournalRow>,
     mark: Option<Timestamp>,
     shards: Shards,

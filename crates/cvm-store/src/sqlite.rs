@@ -10,6 +10,7 @@ mod database;
 mod fault;
 mod keys;
 pub(crate) mod look;
+mod nonces;
 mod numbers;
 mod operators;
 mod read;
@@ -122,7 +123,9 @@ impl SqliteStore {
         };
         match written {
             Ok(Outcome::Each(answers)) => answers,
-            Ok(Outcome::Done | Outcome::MarkWas(_) | Outcome::Refused(_)) => Vec::new(),
+            Ok(Outcome::Done | Outcome::MarkWas(_) | Outcome::Nonce(_) | Outcome::Refused(_)) => {
+                Vec::new()
+            }
             Err(error) => repeat(&error, count, |cause| Err(CommitError::Unavailable(cause))),
         }
     }
@@ -206,7 +209,7 @@ impl Store for SqliteStore {
 
     async fn mark_raise(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         match self.write_simply(Task::Mark(now)).await? {
-            Outcome::Done | Outcome::Each(_) | Outcome::Refused(_) => Ok(None),
+            Outcome::Done | Outcome::Each(_) | Outcome::Nonce(_) | Outcome::Refused(_) => Ok(None),
             Outcome::MarkWas(before) => Ok(before),
         }
     }

@@ -181,6 +181,27 @@ pub async fn an_expired_certificate_ended_by_its_not_after(stores: Stores) {
     assert_eq!((row.state, row.ended_at), (CertificateState::Expired, None));
 }
 
+/// In its order: also where it is new, or is used for the first time, and ends.
+pub async fn all_that_a_change_says_of_one_certificate_holds(stores: Stores) {
+    let fresh = device("A");
+    let mut born = vend(1, &fresh);
+    born.certificates.extend(end(1, &fresh, CertificateState::Dropped).certificates);
+    stores.commit(born).await;
+    assert_eq!(stores.certificate(1).await.state, CertificateState::Dropped);
+    stores.commit(vend(2, &stores.device("A").await)).await;
+    let read = stores.device("A").await;
+    let mut used = confirm(2, &read);
+    used.certificates.extend(end(2, &read, CertificateState::Superseded).certificates);
+    stores.commit(used).await;
+    let row = stores.certificate(2).await;
+    let at = Some(Timestamp(NOW.0 + 9));
+    let wanted = (CertificateState::Superseded, at, at);
+    assert_eq!((row.state, row.confirmed_at, row.ended_at), wanted);
+    let revoked = stores.revocations.revoked_of(&row.issuer, 0x7F, Timestamp(0)).await;
+    let revoked = revoked.expect("the read works");
+    assert_eq!((revoked.changes, revoked.entries.len()), (2, 2));
+}
+
 /// A certificate's row is written once; a caller that does not see to it harms nobody else.
 pub async fn a_certificate_that_is_there_is_not_inserted_again(stores: Stores) {
     stores.commit(vend(1, &device("A"))).await;

@@ -2,8 +2,8 @@
 
 use cvm_core::certificate::{CertificateRecord, CertificateState, IssuerId, Origin};
 use cvm_core::device::{
-    Binding, Burning, Device, LiveCertificate, Outlived, Review, ReviewKey, ReviewState, Road,
-    SealedKey, TokenRecord, TokenState, Word,
+    Binding, Burning, Device, LiveCertificate, Outlived, Owed, Reservation, Review, ReviewKey,
+    ReviewState, Road, SealedKey, Stage, TokenRecord, TokenState, Word,
 };
 use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, SerialNumber, TokenMac};
 use cvm_core::journal::{Event, EventClass, EventKind, JournalRow};
@@ -54,6 +54,8 @@ pub fn device(name: &str) -> Device {
         review: None,
         sealed: None,
         contested: Vec::new(),
+        reservation: None,
+        owed: Vec::new(),
         version: 0,
     }
 }
@@ -85,6 +87,7 @@ pub fn full_device(name: &str) -> Device {
             issued_at: NOW,
             not_after: Timestamp(NOW.0 + 1_000),
             until: Some(NOW),
+            life_ends: Some(Timestamp(NOW.0 + 500)),
         }],
         first_issued_at: Some(NOW),
         outlived: Some(Outlived {
@@ -95,6 +98,19 @@ pub fn full_device(name: &str) -> Device {
         }),
         review: Some(review(1, ReviewState::Approved(NOW))),
         contested: vec![key(11)],
+        reservation: Some(Reservation {
+            certificate: obtained,
+            since: NOW,
+            attempt: AttemptCode::from_random(12),
+            lease_until: NOW,
+            stage: Stage::Reserved(vec![0, 1, 254, 255]),
+        }),
+        owed: vec![
+            Owed::Certificate { id: CertificateId(digest(10)), until: NOW },
+            Owed::Orphan { key: key(8), since: NOW, until: NOW },
+            Owed::Session { thing: name.parse().expect("a thing name") },
+            Owed::Thing { thing: name.parse().expect("a thing name") },
+        ],
         sealed: Some(SealedKey {
             certificate: obtained,
             salt: [3; 16],

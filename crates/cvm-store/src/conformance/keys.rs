@@ -1,11 +1,11 @@
 //! What only one device may have: a proven key, a thing name, a thing.
 
 use cvm_core::device::Device;
-use cvm_core::id::TokenMac;
+use cvm_core::id::{CertificateId, TokenMac};
 use cvm_core::ports::{Change, CommitError, KeyOwner, KeyRule, ThingChange};
 use cvm_core::time::Timestamp;
 
-use super::given::{NOW, change, device, key, serial, thing};
+use super::given::{NOW, change, device, digest, key, serial, thing, vend};
 use crate::Stores;
 
 fn owning(device: &Device) -> Change {
@@ -190,6 +190,46 @@ pub async fn a_device_releases_its_keys_and_no_others(stores: Stores) {
     assert_eq!(owner(&stores).await, None);
     let other = stores.store.key_owner(&key(2)).await.expect("a read");
     assert_eq!(other, Some(owned_by("B")));
+}
+
+/// What its owner released is anybody's, and then it is not the first one's to take back.
+pub async fn a_released_key_may_become_anothers(stores: Stores) {
+    stores.commit(Change { keys: owning(&device("A")).keys, ..vend(1, &device("A")) }).await;
+    let keys = vec![KeyRule::ReleaseAll];
+    stores.commit(Change { keys, ..change(&stores.device("A").await) }).await;
+    let holder = async || {
+        let found = stores.store.holding_find(&CertificateId(digest(1))).await.expect("a read");
+        found.expect("the certificate is there").key_owner
+    };
+    assert_eq!(holder().await, None);
+    stores.commit(sparing(&device("C"))).await;
+    stores.commit(owning(&device("B"))).await;
+    assert_eq!(owner(&stores).await, Some(owned_by("B")));
+    assert_eq!(holder().await, Some(owned_by("B")));
+    for refused in [owning(&stores.device("A").await), sparing(&stores.device("C").await)] {
+        assert!(matches!(stores.refuse(refused).await, CommitError::KeyOwned));
+    }
+}
+
+/// A release ends what was owned before it, and nothing after it.
+pub async fn a_key_that_is_owned_again_after_its_release_is_owned(stores: Stores) {
+    stores.commit(owning(&device("A"))).await;
+    let keys = vec![KeyRule::ReleaseAll];
+    stores.commit(Change { keys, ..change(&stores.device("A").await) }).await;
+    stores.commit(owning(&stores.device("A").await)).await;
+    assert_eq!(owner(&stores).await, Some(owned_by("A")));
+    assert!(matches!(stores.refuse(owning(&device("B"))).await, CommitError::KeyOwned));
+}
+
+/// A renewal with the key whose first use it is.
+pub async fn two_rules_may_be_about_one_key(stores: Stores) {
+    let both = |device: &Device| {
+        let keys = vec![KeyRule::NotOthers(key(1)), KeyRule::Own(key(1))];
+        Change { keys, ..change(device) }
+    };
+    stores.commit(both(&device("A"))).await;
+    assert_eq!(owner(&stores).await, Some(owned_by("A")));
+    assert!(matches!(stores.refuse(both(&device("B"))).await, CommitError::KeyOwned));
 }
 
 /// The platform's entry is removed if it is this device's.

@@ -16,7 +16,15 @@ use crate::Stores;
 fn sealed(name: &str, until: Timestamp) -> Device {
     let full = full_device(name);
     let sealed = full.sealed.map(|key| SealedKey { until, ..key });
-    Device { sealed, contested: Vec::new(), disabled: false, deleted_at: None, ..full }
+    Device {
+        sealed,
+        contested: Vec::new(),
+        reservation: None,
+        owed: Vec::new(),
+        disabled: false,
+        deleted_at: None,
+        ..full
+    }
 }
 
 /// From the second after its time on, in order, and not before; and no longer once it is done.

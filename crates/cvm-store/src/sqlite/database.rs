@@ -40,7 +40,10 @@ pub(super) struct Database {
 /// of the number of the page at 1 GiB, and then drops from its cache what is behind the file's end.
 pub(super) const REGISTRY: Database = Database {
     application_id: 0x4356_4D31,
-    migrations: &[include_str!("../../migrations/sqlite/0001_registry.sql")],
+    migrations: &[
+        include_str!("../../migrations/sqlite/0001_registry.sql"),
+        include_str!("../../migrations/sqlite/0002_used_nonces.sql"),
+    ],
     synchronous: "FULL",
     settings: "PRAGMA secure_delete = ON;
         PRAGMA foreign_keys = OFF;

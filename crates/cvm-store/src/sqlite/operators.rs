@@ -58,7 +58,7 @@ impl SqliteStore {
     async fn write_credential(&self, task: Task) -> Result<(), CredentialError> {
         match self.write_simply(task).await? {
             Outcome::Refused(refusal) => Err(refusal.into()),
-            Outcome::Done | Outcome::Each(_) | Outcome::MarkWas(_) => Ok(()),
+            Outcome::Done | Outcome::Each(_) | Outcome::MarkWas(_) | Outcome::Nonce(_) => Ok(()),
         }
     }
 }

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cvm_core::journal::Event;
+use cvm_core::nonce::Nonce;
 use cvm_core::operator::AdminToken;
 use cvm_core::policy::Policy;
-use cvm_core::ports::{Change, CommitError, CredentialRefusal, NewCrl};
+use cvm_core::ports::{Change, CommitError, CredentialRefusal, NewCrl, NonceUse};
 use cvm_core::time::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -24,10 +25,8 @@ use self::gathering::Gathering;
 use super::database::Database;
 use super::fault::Faults;
 use super::numbers::Numbers;
-use super::operators;
-use super::revocations;
 use super::shared::Shared;
-use super::write;
+use super::{nonces, operators, revocations, write};
 use crate::error::{Failure, whole};
 use crate::queue::{Queue, Taken};
 
@@ -68,6 +67,7 @@ pub(super) enum Task {
     Event(Event),
     Mark(Timestamp),
     MarkSet(Timestamp, Event),
+    Nonce(Nonce, Timestamp),
     Policy(Policy, Event),
 }
 
@@ -86,6 +86,8 @@ pub(super) enum Outcome {
     Each(Vec<Result<(), CommitError>>),
     /// The mark before it was raised.
     MarkWas(Option<Timestamp>),
+    /// Whether a nonce was used before.
+    Nonce(NonceUse),
     /// A credential's condition does not hold.
     Refused(CredentialRefusal),
 }
@@ -319,6 +321,7 @@ fn perform(
             numbers.record(connection, event)?;
             Ok(Outcome::Done)
         }
+        Task::Nonce(nonce, now) => Ok(Outcome::Nonce(nonces::put(connection, nonce, *now)?)),
         Task::Policy(policy, event) => {
             write::policy(connection, policy)?;
             numbers.record(connection, event)?;

@@ -98,6 +98,7 @@ impl Machine {
             issuer: issuer.clone(),
             journal: Arc::new(Nowhere),
             key_maker: Arc::new(TestKeyMaker::default()),
+            nonces: elsewhere.clone(),
             operators: elsewhere.clone(),
             platform: Arc::new(EmbeddedPlatform::new(issuer, stage.clone())),
             policies: elsewhere.clone(),

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cvm_core::attempt::Attempt;
-use cvm_core::certificate::CertificateRecord;
-use cvm_core::key::{KeyAlgorithm, PrivateKey, PublicKey};
-use cvm_core::ports::{CarryOutError, IssueOrder, IssuerError, KeyMaker, Platform, Ports};
+use cvm_core::id::{AttemptCode, Name, SerialNumber, ThingName};
+use cvm_core::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey};
+use cvm_core::ports::{
+    CarryOutError, Change, IssueOrder, Issued, IssuerError, KeyMaker, Platform, Ports, Sought,
+};
 use cvm_core::provisioning::{Ask, Refusal};
 use cvm_core::testing::test_csr;
 
@@ -18,11 +20,38 @@ struct Overtaken;
 
 #[async_trait]
 impl Platform for Overtaken {
-    async fn certificate_issue(
-        &self,
-        _: IssueOrder<'_>,
-    ) -> Result<CertificateRecord, CarryOutError> {
+    fn request_judge(&self, _: &CheckedCsr, _: &ThingName) -> Result<(), CsrError> {
+        Ok(())
+    }
+
+    fn owe(&self, _: &mut Change) {}
+
+    async fn certificate_issue(&self, _: IssueOrder<'_>) -> Result<Issued, CarryOutError> {
         Err(CarryOutError::Conflict)
+    }
+
+    async fn certificate_complete(
+        &self,
+        _: &SerialNumber,
+        _: AttemptCode,
+    ) -> Result<(), CarryOutError> {
+        Ok(())
+    }
+
+    async fn device_settle(
+        &self,
+        _: &SerialNumber,
+        _: AttemptCode,
+    ) -> Result<Vec<Sought>, CarryOutError> {
+        Ok(Vec::new())
+    }
+
+    async fn orphans_end(&self, _: &[Sought]) -> Result<usize, CarryOutError> {
+        Ok(0)
+    }
+
+    async fn policy_is_known(&self, _: &Name) -> Result<bool, CarryOutError> {
+        Ok(false)
     }
 }
 
@@ -32,6 +61,10 @@ struct Idle;
 #[async_trait]
 impl KeyMaker for Idle {
     async fn key_make(&self, _: KeyAlgorithm) -> Result<(PrivateKey, PublicKey), IssuerError> {
+        Err(IssuerError::Unavailable("told to make none".into()))
+    }
+
+    fn csr_make(&self, _: &PrivateKey) -> Result<Vec<u8>, IssuerError> {
         Err(IssuerError::Unavailable("told to make none".into()))
     }
 }

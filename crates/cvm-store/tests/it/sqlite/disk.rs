@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cvm_core::device::{Device, TokenRecord, TokenState};
+use cvm_core::device::{Device, LiveCertificate, TokenRecord, TokenState};
 use cvm_core::ports::CommitError;
 use cvm_store::conformance::given::{change, device, full_device, vend};
 
@@ -71,7 +71,8 @@ async fn the_first_certificate_of_a_device_makes_no_room_among_the_others() {
     for n in 0..400 {
         let mut read = stores.device(&name(n)).await;
         read.tokens = vec![token.clone()];
-        read.live = full_device("any").live;
+        let live = full_device("any").live.into_iter();
+        read.live = live.map(|live| LiveCertificate { life_ends: None, ..live }).collect();
         stores.commit(vend(n, &read)).await;
     }
     assert_eq!(device_pages(&path), before);

@@ -202,7 +202,7 @@ fn status(refusal: &Refusal) -> u16 {
         | Refusal::CertificateUnknown => 403,
         Refusal::AlreadyIssued(_) | Refusal::TokenPending => 409,
         Refusal::PendingApproval { .. } => 202,
-        Refusal::CertificateRequired => 401,
+        Refusal::CertificateRequired | Refusal::Unproven(_) => 401,
         Refusal::CsrRequired
         | Refusal::InvalidCsr(_)
         | Refusal::KeyNotAcceptable
