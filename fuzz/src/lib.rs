@@ -14,7 +14,7 @@ use cvm_core::id::{AttemptCode, CertificateId, KeyIdentity, Name, SerialNumber, 
 use cvm_core::key::KeyAlgorithm;
 use cvm_core::ports::Issuer as _;
 use cvm_core::time::{Span, Timestamp};
-use cvm_pki::{CreateOptions, LocalIssuer, Pki, Protection, ServerOptions, Vault};
+use cvm_pki::{CreateOptions, DevicesCa, LocalIssuer, Pki, Protection, ServerOptions, Vault};
 use cvm_wire::device::{RenewRequest, VendRequest};
 use cvm_wire::operator::{NewAdminToken, NewDevice, NewToken, Revocation};
 
@@ -82,7 +82,7 @@ impl Requests {
         let options = CreateOptions {
             data_dir: scratch.path(),
             server,
-            import: None,
+            devices: DevicesCa::Made,
             root_key_out: None,
             now: Timestamp(1_800_000_000),
         };

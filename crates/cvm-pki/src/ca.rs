@@ -9,12 +9,14 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer as _;
 
+use crate::approved::SigningAlgorithm;
 use crate::ca_key::CaKey;
 use crate::entropy::random;
 use crate::error::PkiError;
-use crate::issue::{Signer, certify, subject_name};
+use crate::issue::{Signer, approve, subject_name};
 use crate::key::SubjectKey;
 use crate::lint::Profile;
+use crate::remote_key::unfit_key;
 use crate::weak::RsaJudge;
 use crate::{der, pem, profile, signature};
 
@@ -36,9 +38,9 @@ pub(crate) struct CaCertificate {
 
 /// A CA that can sign.
 #[derive(Debug)]
-pub(crate) struct Authority {
+pub(crate) struct Authority<K = CaKey> {
     pub(crate) certificate: CaCertificate,
-    pub(crate) key: CaKey,
+    pub(crate) key: K,
 }
 
 impl CaCertificate {
@@ -78,6 +80,11 @@ impl CaCertificate {
             return Err(PkiError::certificate(name, "the PEM block is not a CERTIFICATE"));
         }
         Self::read(name, &der)
+    }
+
+    /// The facts that certificates under this one repeat.
+    pub(crate) fn signer(&self, algorithm: SigningAlgorithm) -> Signer<'_> {
+        Signer { algorithm, name: &self.name, id: self.id, not_after: self.not_after }
     }
 
     pub(crate) fn pem(&self) -> String {
@@ -150,44 +157,49 @@ impl Authority {
         let params = profile::root(&name, not_before, not_after)?;
         let der_name = subject_name(&params, &public)?;
         let id = IssuerId(public.key_identifier());
-        let signer = Signer { key: &key, name: &der_name, id, not_after };
-        let der = certify(params, &public, Profile::Root, &signer)?;
+        let signer = Signer { algorithm: key.algorithm(), name: &der_name, id, not_after };
+        let der = approve(params, &public, Profile::Root, &signer)?.sign(&key)?;
         Ok(Self { certificate: CaCertificate::read("the root", &der)?, key })
     }
 
     /// A new CA for devices, under this root.
     pub(crate) fn create_devices(&self, now: Timestamp) -> Result<Self, PkiError> {
-        self.create_ca(
-            "CVM Devices CA",
-            Profile::DevicesCa,
-            ExtendedKeyUsagePurpose::ClientAuth,
-            now,
-        )
+        let key = CaKey::generate(KeyAlgorithm::EcP256)?;
+        let certificate = self.certify_devices(&key.public(), now)?;
+        Ok(Self { certificate, key })
+    }
+
+    /// The certificate of a new CA for devices that has this key.
+    pub(crate) fn certify_devices(
+        &self,
+        key: &SubjectKey,
+        now: Timestamp,
+    ) -> Result<CaCertificate, PkiError> {
+        let purpose = ExtendedKeyUsagePurpose::ClientAuth;
+        self.certify_ca("CVM Devices CA", Profile::DevicesCa, purpose, key, now)
     }
 
     /// A new CA for our own listeners, under this root.
     pub(crate) fn create_servers(&self, now: Timestamp) -> Result<Self, PkiError> {
-        self.create_ca(
-            "CVM Servers CA",
-            Profile::ServersCa,
-            ExtendedKeyUsagePurpose::ServerAuth,
-            now,
-        )
+        let key = CaKey::generate(KeyAlgorithm::EcP256)?;
+        let (profile, purpose) = (Profile::ServersCa, ExtendedKeyUsagePurpose::ServerAuth);
+        let certificate =
+            self.certify_ca("CVM Servers CA", profile, purpose, &key.public(), now)?;
+        Ok(Self { certificate, key })
     }
 
-    fn create_ca(
+    fn certify_ca(
         &self,
         name: &str,
         profile: Profile,
         purpose: ExtendedKeyUsagePurpose,
+        key: &SubjectKey,
         now: Timestamp,
-    ) -> Result<Self, PkiError> {
-        let key = CaKey::generate(KeyAlgorithm::EcP256)?;
+    ) -> Result<CaCertificate, PkiError> {
         let name = format!("{name} {}", hex(&random::<4>()));
         let (not_before, not_after) = life(now, profile::CA_LIFE);
         let params = profile::ca(&name, purpose, not_before, self.cut(not_after))?;
-        let der = self.certify(params, &key.public(), profile)?;
-        Ok(Self { certificate: CaCertificate::read("the new CA", &der)?, key })
+        CaCertificate::read("the new CA", &self.certify(params, key, profile)?)
     }
 
     /// Certifies the journal's key, as long as the root lives.
@@ -229,11 +241,12 @@ impl Authority {
         key: &SubjectKey,
         profile: Profile,
     ) -> Result<Vec<u8>, PkiError> {
-        let CaCertificate { name, id, not_after, .. } = &self.certificate;
-        let signer = Signer { key: &self.key, name, id: *id, not_after: *not_after };
-        certify(params, key, profile, &signer)
+        let signer = self.certificate.signer(self.key.algorithm());
+        approve(params, key, profile, &signer)?.sign(&self.key)
     }
+}
 
+impl<K> Authority<K> {
     /// A certificate ends with its CA at the latest.
     pub(crate) fn cut(&self, not_after: Timestamp) -> Timestamp {
         not_after.min(self.certificate.not_after)
@@ -278,8 +291,7 @@ fn judge_import(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<(),
     if key_identifier(certificate).is_none() {
         return fail("it has no subjectKeyIdentifier of 20 octets (RFC 5280 §4.2.1.2)");
     }
-    let key = SubjectKey::read(certificate.public_key().raw)
-        .map_err(|_| PkiError::Import("its key is none of P-256, P-384, RSA 2048 to 4096"))?;
+    let key = SubjectKey::read(certificate.public_key().raw).map_err(|_| unfit_key())?;
     if key.modulus.is_some_and(|modulus| RsaJudge::new().judge(&modulus).is_err()) {
         return fail("its RSA key is weak: make a new CA");
     }

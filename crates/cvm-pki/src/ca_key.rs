@@ -14,9 +14,10 @@ use aws_lc_rs::signature::{
 use cvm_core::key::{KeyAlgorithm, PrivateKey};
 use zeroize::Zeroizing;
 
+use crate::approved::SigningAlgorithm;
 use crate::error::PkiError;
 use crate::key::{KeyKind, SubjectKey};
-use crate::{oid, pem};
+use crate::pem;
 
 /// A private key that signs certificates.
 pub(crate) enum CaKey {
@@ -98,11 +99,7 @@ impl CaKey {
     }
 
     pub(crate) fn kind(&self) -> KeyKind {
-        match self {
-            Self::P256(_) => KeyKind::P256,
-            Self::P384(_) => KeyKind::P384,
-            Self::Rsa(_) => KeyKind::Rsa,
-        }
+        self.algorithm().kind()
     }
 
     /// The public half.
@@ -115,15 +112,15 @@ impl CaKey {
     }
 
     /// The signature algorithm that [`Self::sign`] uses.
-    pub(crate) fn signature_oid(&self) -> &'static [u8] {
+    pub(crate) fn algorithm(&self) -> SigningAlgorithm {
         match self {
-            Self::P256(_) => oid::ECDSA_SHA256,
-            Self::P384(_) => oid::ECDSA_SHA384,
-            Self::Rsa(_) => oid::RSA_SHA256,
+            Self::P256(_) => SigningAlgorithm::EcdsaSha256,
+            Self::P384(_) => SigningAlgorithm::EcdsaSha384,
+            Self::Rsa(_) => SigningAlgorithm::RsaSha256,
         }
     }
 
-    /// Private to signing: [`crate::issue`] lints before it calls this.
+    /// Private to signing: [`Approved::sign`](crate::approved::Approved::sign) alone calls this.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
         let random = SystemRandom::new();
         match self {

@@ -11,38 +11,39 @@ use rcgen::{
     RevokedCertParams, SerialNumber,
 };
 
-use crate::ca::Authority;
+use crate::approved::{Approved, SigningAlgorithm};
+use crate::ca::CaCertificate;
 use crate::der::{self, DerError, Reader};
 use crate::error::PkiError;
 use crate::issue::Draft;
-use crate::lint::crl::{Facts, run};
+use crate::lint::crl::Facts;
 use crate::profile::moment;
 
-/// The CRL, DER; `url` is what the leaves of the shard name.
-pub(crate) fn sign(
-    authority: &Authority,
+/// The CRL's content, which the CA's key may sign; `url` is what the leaves of the shard name.
+pub(crate) fn approve(
+    ca: &CaCertificate,
+    algorithm: SigningAlgorithm,
     url: &str,
     template: CrlTemplate,
-) -> Result<Vec<u8>, PkiError> {
+) -> Result<Approved, PkiError> {
     let shard = template.shard;
-    let (tbs, algorithm) = write(authority, url, template)?;
+    let written = write(ca, algorithm, url, template)?;
+    let outer_algorithm = written.1.clone();
     let facts = Facts {
-        issuer_name: &authority.certificate.name,
-        issuer_id: &authority.certificate.id.0,
-        signature_algorithm: authority.key.signature_oid(),
-        outer_algorithm: &algorithm,
+        issuer_name: &ca.name,
+        issuer_id: &ca.id.0,
+        signature_algorithm: algorithm.oid(),
+        outer_algorithm: &outer_algorithm,
         url,
         shard,
     };
-    run(&tbs, &facts).map_err(|finding| PkiError::Crl(finding.to_string()))?;
-    let signature = authority.key.sign(&tbs)?;
-    let signature = der::element(der::BIT_STRING, &[&[0], &signature]);
-    Ok(der::element(der::SEQUENCE, &[&tbs, &algorithm, &signature]))
+    Approved::crl(written, algorithm, &facts)
 }
 
 /// The `TBSCertList`, and the `signatureAlgorithm`.
 pub(crate) fn write(
-    authority: &Authority,
+    ca: &CaCertificate,
+    algorithm: SigningAlgorithm,
     url: &str,
     template: CrlTemplate,
 ) -> Result<(Vec<u8>, Vec<u8>), PkiError> {
@@ -58,14 +59,13 @@ pub(crate) fn write(
             scope: Some(CrlScope::UserCertsOnly),
         }),
         revoked_certs: entries.iter().map(revoked).collect::<Result<_, _>>()?,
-        key_identifier_method: KeyIdMethod::PreSpecified(authority.certificate.id.0.to_vec()),
+        key_identifier_method: KeyIdMethod::PreSpecified(ca.id.0.to_vec()),
     };
     let mut issuer = CertificateParams::default();
     issuer.distinguished_name = DistinguishedName::new();
-    let issuer = rcgen::Issuer::new(issuer, Draft(authority.key.kind()));
+    let issuer = rcgen::Issuer::new(issuer, Draft(algorithm.kind()));
     let draft = params.signed_by(&issuer).map_err(|error| PkiError::Crl(error.to_string()))?;
-    with_issuer_name(draft.der(), &authority.certificate.name)
-        .map_err(|error| PkiError::Crl(error.0.to_owned()))
+    with_issuer_name(draft.der(), &ca.name).map_err(|error| PkiError::Crl(error.0.to_owned()))
 }
 
 fn revoked(entry: &RevokedEntry) -> Result<RevokedCertParams, PkiError> {

@@ -1,16 +1,16 @@
 //! Certificate requests (PKCS #10, RFC 2986): text in, [`UncheckedCsr`], then [`CheckedCsr`].
 //!
 //! Parsing is done for strangers: it is bounded, linear, and verifies nothing. Checking verifies
-//! the signature and judges the key. Subject and attributes are read by nobody: the names in a
-//! certificate come from the registry.
+//! the signature and judges the key. Attributes are read by nobody, the subject only for a platform
+//! that would copy it: the names in a certificate of ours come from the registry.
 
 use cvm_core::id::KeyIdentity;
-use cvm_core::key::{CheckedCsr, CsrError, UncheckedCsr};
+use cvm_core::key::{CheckedCsr, CsrError, Subject, UncheckedCsr};
 
 use crate::der;
 use crate::key::{SubjectKey, encoding, weak};
 use crate::weak::RsaJudge;
-use crate::{pem, signature};
+use crate::{oid, pem, signature};
 
 /// 16 KiB: an RSA-4096 request with every attribute that OpenSSL knows has 3 KiB.
 const DER_BYTES_MAX: usize = 16 * 1024;
@@ -62,13 +62,35 @@ pub(crate) fn check(csr: &UncheckedCsr, judge: &RsaJudge) -> Result<CheckedCsr, 
     if let Some(modulus) = &key.modulus {
         judge.judge(modulus).map_err(weak)?;
     }
-    Ok(CheckedCsr { key: key.public_key() })
+    Ok(CheckedCsr { key: key.public_key(), subject: subject_of(request.subject) })
+}
+
+/// What a subject is (RFC 5280 §4.1.2.4), its content given.
+fn subject_of(content: &[u8]) -> Subject {
+    if content.is_empty() {
+        return Subject::Empty;
+    }
+    common_name(content).map_or(Subject::Other, Subject::CommonName)
+}
+
+/// The common name, where the subject is one and nothing else, in ASCII.
+fn common_name(content: &[u8]) -> Option<String> {
+    let set = der::single(content, der::SET, "").ok()?;
+    let mut attribute = der::single(set.rest(), der::SEQUENCE, "").ok()?;
+    let name = attribute.expect(der::OBJECT_IDENTIFIER, "").ok()?;
+    let value = attribute.any().ok()?;
+    attribute.end().ok()?;
+    let is_text = matches!(value.tag, der::UTF8_STRING | der::PRINTABLE_STRING);
+    let text = std::str::from_utf8(value.content).ok()?;
+    (is_text && name.content == oid::COMMON_NAME).then(|| text.to_owned())
 }
 
 /// A request in its parts (RFC 2986 §4).
 struct Request<'a> {
     /// `CertificationRequestInfo`, which is signed.
     info: &'a [u8],
+    /// The content of `subject`.
+    subject: &'a [u8],
     /// `SubjectPublicKeyInfo`.
     spki: &'a [u8],
     /// How many attributes there are; counting ends above [`ATTRIBUTES_MAX`].
@@ -88,25 +110,26 @@ impl<'a> Request<'a> {
         let signature =
             outer.expect(der::BIT_STRING, "the signature is missing").map_err(encoding)?;
         outer.end().map_err(encoding)?;
-        let (spki, attributes) = split_info(info.content)?;
+        let (subject, spki, attributes) = split_info(info.content)?;
         match signature.content.split_first() {
             Some((0, signature)) => {
                 let algorithm = algorithm.content;
-                Ok(Self { info: info.raw, spki, attributes, algorithm, signature })
+                Ok(Self { info: info.raw, subject, spki, attributes, algorithm, signature })
             }
             _ => Err(CsrError::Encoding("the signature is not whole octets")),
         }
     }
 }
 
-/// RFC 2986 §4.1: version 0, subject, key, attributes. Returns the key and the attributes' number.
-fn split_info(content: &[u8]) -> Result<(&[u8], usize), CsrError> {
+/// RFC 2986 §4.1: version 0, subject, key, attributes. Returns subject, key and the attributes'
+/// number.
+fn split_info(content: &[u8]) -> Result<(&[u8], &[u8], usize), CsrError> {
     let mut info = der::Reader::new(content);
     let version = info.expect(der::INTEGER, "the version is missing").map_err(encoding)?;
     if version.content != [0] {
         return Err(CsrError::Encoding("the version is not 0"));
     }
-    info.expect(der::SEQUENCE, "the subject is missing").map_err(encoding)?;
+    let subject = info.expect(der::SEQUENCE, "the subject is missing").map_err(encoding)?;
     let spki = info.expect(der::SEQUENCE, "the public key is missing").map_err(encoding)?;
     // The attributes are not OPTIONAL, but some tools leave the empty set out.
     let attributes = info.optional(ATTRIBUTES).map_err(encoding)?;
@@ -117,7 +140,7 @@ fn split_info(content: &[u8]) -> Result<(&[u8], usize), CsrError> {
         rest.expect(der::SEQUENCE, "an attribute is not a SEQUENCE").map_err(encoding)?;
         count += 1;
     }
-    Ok((spki.raw, count))
+    Ok((subject.content, spki.raw, count))
 }
 
 #[cfg(test)]

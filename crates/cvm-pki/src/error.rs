@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::remote_key::RemoteKeyError;
 use crate::vault::VaultError;
 
 /// Making, loading or renewing the PKI failed.
@@ -45,6 +46,9 @@ pub enum PkiError {
     /// A private key cannot be read.
     #[error("the private key cannot be used: {0}")]
     PrivateKey(&'static str),
+    /// A key that is kept elsewhere was not used.
+    #[error("the key of the devices CA cannot be used: {0}")]
+    RemoteKey(RemoteKeyError),
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),

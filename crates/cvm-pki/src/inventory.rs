@@ -83,7 +83,7 @@ mod tests {
     use cvm_core::time::Span;
 
     use super::*;
-    use crate::pki::{CreateOptions, Pki, VAULT_DIRECTORY};
+    use crate::pki::{CreateOptions, DevicesCa, Pki, VAULT_DIRECTORY};
     use crate::server::ServerOptions;
     use crate::vault::{Protection, Vault};
 
@@ -97,8 +97,9 @@ mod tests {
         let vault = Vault::create(&directory.join(VAULT_DIRECTORY), Protection::Unsealed).unwrap();
         let hostnames = [String::from("localhost")];
         let server = ServerOptions { hostnames: &hostnames, algorithm: KeyAlgorithm::EcP256 };
-        let (import, root_key_out) = (None, None);
-        let options = CreateOptions { data_dir: directory, server, import, root_key_out, now: NOW };
+        let (devices, root_key_out) = (DevicesCa::Made, None);
+        let options =
+            CreateOptions { data_dir: directory, server, devices, root_key_out, now: NOW };
         let created = Pki::create(&vault, &options).unwrap();
         for (kept, path) in inventory() {
             let validity = validity(&directory.join(path)).unwrap();

@@ -1,51 +1,30 @@
-//! The one way to a signature: rcgen writes, every lint reads, then the key signs.
+//! The one way to a signature: rcgen writes, every lint reads, then the key signs what was approved.
 //!
 //! rcgen is given a pen without ink ([`Draft`]) first, because it cannot write every issuer name
 //! byte for byte (it knows no repeated attributes, such as the DC=…,DC=… of an imported CA); the
 //! name that stands in the CA's own certificate is put in, as RFC 5280 §7.1 needs it for chaining.
-//! [`LintingKey`] then receives the `TBSCertificate` that is to be signed, and nothing else signs.
+//! An [`Approved`] is then made of the `TBSCertificate`, and nothing else is ever signed.
 
 use cvm_core::certificate::IssuerId;
 use cvm_core::time::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, KeyIdMethod, PublicKeyData, SigningKey};
 
-use crate::ca_key::CaKey;
+use crate::approved::{Approved, SigningAlgorithm};
 use crate::der::{self, Reader};
 use crate::error::PkiError;
 use crate::key::{KeyKind, SubjectKey};
-use crate::lint::{self, Facts, Profile};
+use crate::lint::{Facts, Profile};
 
-/// Who signs: the facts about a CA that its certificates repeat.
+/// Who signs and how: the facts about a CA that its certificates repeat.
 #[derive(Debug)]
 pub(crate) struct Signer<'a> {
-    pub(crate) key: &'a CaKey,
+    pub(crate) algorithm: SigningAlgorithm,
     /// The CA's subject, DER.
     pub(crate) name: &'a [u8],
     /// The CA's subject key identifier.
     pub(crate) id: IssuerId,
     /// The CA's notAfter.
     pub(crate) not_after: Timestamp,
-}
-
-/// Signs what passes every lint of its profile, and nothing else.
-pub(crate) struct LintingKey<'a> {
-    signer: &'a Signer<'a>,
-    profile: Profile,
-}
-
-impl LintingKey<'_> {
-    /// `tbs` is a `TBSCertificate`, DER.
-    fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, PkiError> {
-        let facts = Facts {
-            profile: self.profile,
-            issuer_name: self.signer.name,
-            issuer_id: &self.signer.id.0,
-            issuer_not_after: self.signer.not_after,
-            signature_algorithm: self.signer.key.signature_oid(),
-        };
-        lint::run(tbs, &facts).map_err(|finding| PkiError::Lint(finding.to_string()))?;
-        self.signer.key.sign(tbs)
-    }
 }
 
 /// What rcgen writes with: it has the kind of the CA's key, and signs nothing.
@@ -67,17 +46,22 @@ impl SigningKey for Draft {
     }
 }
 
-/// The certificate, DER.
-pub(crate) fn certify(
+/// The certificate's content, which the CA's key may sign.
+pub(crate) fn approve(
     params: CertificateParams,
     key: &SubjectKey,
     profile: Profile,
     signer: &Signer<'_>,
-) -> Result<Vec<u8>, PkiError> {
-    let (tbs, algorithm) = write(params, key, profile, signer)?;
-    let signature = LintingKey { signer, profile }.sign(&tbs)?;
-    let signature = der::element(der::BIT_STRING, &[&[0], &signature]);
-    Ok(der::element(der::SEQUENCE, &[&tbs, &algorithm, &signature]))
+) -> Result<Approved, PkiError> {
+    let written = write(params, key, profile, signer)?;
+    let facts = Facts {
+        profile,
+        issuer_name: signer.name,
+        issuer_id: &signer.id.0,
+        issuer_not_after: signer.not_after,
+        signature_algorithm: signer.algorithm.oid(),
+    };
+    Approved::certificate(written, signer.algorithm, &facts)
 }
 
 /// The `TBSCertificate` with the key identifiers filled in, and the `signatureAlgorithm`.
@@ -91,7 +75,7 @@ pub(crate) fn write(
     params.key_identifier_method = KeyIdMethod::PreSpecified(key.key_identifier().to_vec());
     // RFC 5280 §4.2.1.1: the root may leave it out, every other certificate may not.
     params.use_authority_key_identifier_extension = profile != Profile::Root;
-    let draft = draft(&params, key, signer.key.kind(), signer.id.0.to_vec())?;
+    let draft = draft(&params, key, signer.algorithm.kind(), signer.id.0.to_vec())?;
     with_issuer_name(&draft, signer.name).map_err(|error| PkiError::Lint(error.0.to_owned()))
 }
 

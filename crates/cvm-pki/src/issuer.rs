@@ -1,4 +1,5 @@
-//! [`LocalIssuer`]: the `Issuer` port over the `devices` CA whose key this process holds.
+//! [`LocalIssuer`]: the `Issuer` port over the `devices` CA, whose key this process holds or asks
+//! for signatures.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,17 +13,19 @@ use cvm_core::time::Timestamp;
 use parking_lot::RwLock;
 use tracing::Instrument as _;
 
+use crate::approved::Approved;
 use crate::ca::{Authority, CaCertificate, public_key_of};
 use crate::error::PkiError;
 use crate::key::{SubjectKey, sha256};
 use crate::lint::Profile;
+use crate::remote_key::IssuingKey;
 use crate::weak::RsaJudge;
-use crate::{crl, csr, profile};
+use crate::{crl, csr, issue, profile};
 
 /// Signs with the newest `devices` CA, and knows the chains of all of them.
 #[derive(Debug)]
 pub struct LocalIssuer {
-    authority: Arc<Authority>,
+    authority: Arc<Authority<IssuingKey>>,
     /// What stands before `<shard>.crl` in each leaf's distribution point.
     crl_base: String,
     chain: Arc<Chain>,
@@ -34,7 +37,11 @@ pub struct LocalIssuer {
 
 impl LocalIssuer {
     /// `roots` are what devices are to trust, newest first.
-    pub(crate) fn new(authority: Authority, roots: &[CaCertificate], crl_url: &str) -> Self {
+    pub(crate) fn new(
+        authority: Authority<IssuingKey>,
+        roots: &[CaCertificate],
+        crl_url: &str,
+    ) -> Self {
         let root: String = roots.iter().map(CaCertificate::pem).collect();
         Self {
             crl_base: profile::crl_base(crl_url, &authority.certificate.id.0),
@@ -71,39 +78,61 @@ impl LocalIssuer {
         Ok(())
     }
 
+    /// Whether the key of the `devices` CA, where it is kept elsewhere, can be reached now and is
+    /// the one that the CA's certificate names: for a start, so that the first device is not the
+    /// one that finds out.
+    ///
+    /// # Errors
+    /// [`PkiError::RemoteKey`] where it cannot be reached, [`PkiError::Certificate`] where it is
+    /// another.
+    pub async fn key_check(&self) -> Result<(), PkiError> {
+        self.authority.key.check().await
+    }
+
     /// The CA called `issuer`, if it is one of ours.
-    fn authority_of(&self, issuer: &IssuerId) -> Option<&Arc<Authority>> {
+    fn authority_of(&self, issuer: &IssuerId) -> Option<&Arc<Authority<IssuingKey>>> {
         Some(&self.authority).filter(|authority| authority.certificate.id == *issuer)
     }
 
-    fn sign(&self, template: &LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError> {
+    async fn sign(&self, template: &LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError> {
+        let CaCertificate { id, not_after: ends, .. } = self.authority.certificate;
         let not_after = self.authority.cut(template.not_after);
         if template.not_before >= not_after {
-            let ends = self.authority.certificate.not_after;
             return Err(IssuerError::Unavailable(format!(
                 "the certificate would end before it begins; the devices CA ends at {ends}"
             )));
         }
         let serial = profile::serial_number();
-        let key = SubjectKey::of_judged(template.key)
-            .map_err(|error| IssuerError::Bug(error.to_string()))?;
-        let der = profile::leaf(template, &serial, not_after, &self.crl_base)
-            .and_then(|params| self.authority.certify(params, &key, Profile::Leaf))
-            .map_err(refusal)?;
+        let approved = self.approve(template, &serial, not_after)?;
+        let der = self.authority.key.sign(approved).await.map_err(refusal)?;
         Ok(SignedLeaf {
             id: CertificateId(sha256(&der)),
             certificate_serial: serial.to_vec(),
-            issuer: self.authority.certificate.id,
+            issuer: id,
             not_before: template.not_before,
             not_after,
             der,
         })
     }
+
+    fn approve(
+        &self,
+        template: &LeafTemplate<'_>,
+        serial: &[u8],
+        not_after: Timestamp,
+    ) -> Result<Approved, IssuerError> {
+        let key = SubjectKey::of_judged(template.key)
+            .map_err(|error| IssuerError::Bug(error.to_string()))?;
+        let signer = self.authority.certificate.signer(self.authority.key.algorithm());
+        profile::leaf(template, serial, not_after, &self.crl_base)
+            .and_then(|params| issue::approve(params, &key, Profile::Leaf, &signer))
+            .map_err(refusal)
+    }
 }
 
 fn refusal(error: PkiError) -> IssuerError {
     match error {
-        PkiError::Crypto(_) => IssuerError::Unavailable(error.to_string()),
+        PkiError::Crypto(_) | PkiError::RemoteKey(_) => IssuerError::Unavailable(error.to_string()),
         PkiError::Certificate { .. }
         | PkiError::Crl(_)
         | PkiError::File { .. }
@@ -130,7 +159,7 @@ impl Issuer for LocalIssuer {
     }
 
     async fn leaf_sign(&self, template: LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError> {
-        tracing::debug_span!("sign").in_scope(|| self.sign(&template))
+        self.sign(&template).instrument(tracing::debug_span!("sign")).await
     }
 
     async fn crl_sign(&self, template: CrlTemplate) -> Result<Vec<u8>, IssuerError> {
@@ -140,8 +169,14 @@ impl Issuer for LocalIssuer {
             return Err(IssuerError::Bug(format!("{} is no CA of ours", template.issuer)));
         };
         let authority = Arc::clone(authority);
-        // Some thousand entries take milliseconds to write and to lint.
-        tokio::task::spawn_blocking(move || crl::sign(&authority, &url, template))
+        let runtime = tokio::runtime::Handle::current();
+        // Some thousand entries take milliseconds to write, to lint and to hash.
+        let sign = move || {
+            let algorithm = authority.key.algorithm();
+            let approved = crl::approve(&authority.certificate, algorithm, &url, template)?;
+            runtime.block_on(authority.key.sign(approved))
+        };
+        tokio::task::spawn_blocking(sign)
             .instrument(tracing::debug_span!("sign_crl"))
             .await
             .map_err(|error| IssuerError::Bug(error.to_string()))?

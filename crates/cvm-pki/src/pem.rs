@@ -78,6 +78,12 @@ pub fn certificate(der: &[u8]) -> String {
     encode("CERTIFICATE", der).to_string()
 }
 
+/// A certificate request as PEM.
+#[must_use]
+pub fn certificate_request(der: &[u8]) -> String {
+    encode("CERTIFICATE REQUEST", der).to_string()
+}
+
 /// A private key in PKCS #8 as PEM.
 #[must_use]
 pub fn private_key(key: &cvm_core::key::PrivateKey) -> Zeroizing<String> {

@@ -1,9 +1,12 @@
 //! Everything that `init` makes and `serve` loads: root, the CAs `devices` and `servers`, the
 //! server's certificate, the journal's signer, the vault's secrets.
 //!
-//! In the data directory: `root-ca.pem`, which may have several roots, the newest and ours first; `vault/` with the sealed keys and the certificates of the
-//! CAs and of the journal; `server/` with key and certificate for TLS. The root's certificate is
-//! written last, so where it is, the rest is.
+//! In the data directory: `root-ca.pem`, which may have several roots, the newest and ours first;
+//! `vault/` with the sealed keys and the certificates of the CAs and of the journal; `server/` with
+//! key and certificate for TLS. Where the vault is kept elsewhere, so are the certificates, and
+//! `server/` alone is here. The root's certificate is written last, so where it is, the rest is.
+
+mod devices;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,15 +17,18 @@ use cvm_core::key::KeyAlgorithm;
 use cvm_core::time::Timestamp;
 use zeroize::Zeroizing;
 
+use self::devices::NewDevicesCa;
+pub use self::devices::{DevicesCa, ImportedCa, RemotePublicKey};
 use crate::ca::{Authority, CaCertificate};
 use crate::ca_key::CaKey;
 use crate::entropy::random;
 use crate::error::PkiError;
 use crate::issuer::LocalIssuer;
 use crate::key::sha256;
+use crate::remote_key::{IssuingKey, RemoteKey, RemoteKeyError};
 use crate::secrets::VaultSecrets;
 use crate::server::{self, ServerIdentity, ServerOptions};
-use crate::vault::{Overwrite, Vault};
+use crate::vault::{Overwrite, Vault, VaultError};
 use crate::{files, pem};
 
 /// The names of the vault's entries.
@@ -31,6 +37,8 @@ pub mod entry {
     pub const ADMIN_MAC_KEY: &str = "admin-mac-key";
     /// The key of the CA that signs devices.
     pub const DEVICES_CA_KEY: &str = "devices-ca-key";
+    /// Where that key is, when it is not in the vault: the reference that `init` was given.
+    pub const DEVICES_CA_KEY_REFERENCE: &str = "devices-ca-key-reference";
     /// HMAC key by which tokens are derived from idempotency keys.
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
     /// The key that signs the journal's checkpoints, P-256.
@@ -53,30 +61,15 @@ pub(crate) const SERVER_DIRECTORY: &str = "server";
 /// The directory of the vault in the data directory.
 pub const VAULT_DIRECTORY: &str = "vault";
 
-/// An operator's CA, to be the `devices` CA.
-#[derive(Clone, Copy)]
-pub struct ImportedCa<'a> {
-    /// Its certificate, PEM.
-    pub certificate_pem: &'a str,
-    /// Its private key, PEM.
-    pub key_pem: &'a str,
-}
-
-impl std::fmt::Debug for ImportedCa<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ImportedCa(redacted)")
-    }
-}
-
 /// What `init` was asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct CreateOptions<'a> {
-    /// Where everything goes; it exists.
+    /// Where `server/` goes; it exists.
     pub data_dir: &'a Path,
     /// The certificate of our own listeners.
     pub server: ServerOptions<'a>,
-    /// The CA that signs devices, where the operator brings one.
-    pub import: Option<ImportedCa<'a>>,
+    /// The CA that signs devices.
+    pub devices: DevicesCa<'a>,
     /// Where the root's key goes (PKCS #8, PEM, 0600) instead of into the vault.
     pub root_key_out: Option<&'a Path>,
     /// The time.
@@ -116,16 +109,13 @@ impl Pki {
     /// [`PkiError`] says what cannot be: a bad host name, a CA that cannot be imported, a file.
     pub fn create(vault: &Vault, options: &CreateOptions<'_>) -> Result<Created, PkiError> {
         let CreateOptions { data_dir, now, .. } = *options;
-        if data_dir.join(ROOT_FILE).exists() {
+        if vault.has_certificate(ROOT_FILE)? {
             return Err(exists(data_dir.join(ROOT_FILE)));
         }
         let hosts = server::hosts(options.server.hostnames)?;
         let root = Authority::create_root(now)?;
         let servers = root.create_servers(now)?;
-        let devices = match options.import {
-            Some(ca) => Authority::import(ca.certificate_pem, ca.key_pem, now)?,
-            None => root.create_devices(now)?,
-        };
+        let devices = NewDevicesCa::make(&root, options.devices, now)?;
         let identity = server::issue(&servers, &hosts, options.server.algorithm, now)?;
         let journal = CaKey::generate(KeyAlgorithm::EcP256)?;
         let journal_pem = pem::certificate(&root.certify_journal(&journal, now)?);
@@ -134,15 +124,15 @@ impl Pki {
             Some(path) => write_new(path, pem::private_key(&root.key.to_pkcs8()?).as_bytes())?,
             None => put_key(vault, entry::ROOT_KEY, &root.key)?,
         }
-        put_key(vault, entry::DEVICES_CA_KEY, &devices.key)?;
+        devices.key.put(vault)?;
         put_key(vault, entry::SERVERS_CA_KEY, &servers.key)?;
         put_key(vault, entry::JOURNAL_KEY, &journal)?;
         put_secrets(vault)?;
-        write_new(&data_dir.join(DEVICES_FILE), devices.certificate.pem().as_bytes())?;
-        write_new(&data_dir.join(SERVERS_FILE), servers.certificate.pem().as_bytes())?;
-        write_new(&data_dir.join(JOURNAL_FILE), journal_pem.as_bytes())?;
+        vault.certificate_put(DEVICES_FILE, &devices.certificate.pem())?;
+        vault.certificate_put(SERVERS_FILE, &servers.certificate.pem())?;
+        vault.certificate_put(JOURNAL_FILE, &journal_pem)?;
         server::store(&data_dir.join(SERVER_DIRECTORY), &identity)?;
-        write_new(&data_dir.join(ROOT_FILE), root.certificate.pem().as_bytes())?;
+        vault.certificate_put(ROOT_FILE, &root.certificate.pem())?;
         Ok(Created {
             root_fingerprint: fingerprint(&root.certificate),
             root_pem: root.certificate.pem(),
@@ -152,24 +142,72 @@ impl Pki {
         })
     }
 
-    /// Loads what [`Self::create`] made. `crl_url` is what leaves name: scheme, host and port.
+    /// Loads what [`Self::create`] made. `crl_url` is what leaves name: scheme, host and port;
+    /// `data_dir` has `server/`.
     ///
     /// # Errors
-    /// [`PkiError`] names the file or the entry that is missing or does not fit.
+    /// [`PkiError`] names the file or the entry that is missing or does not fit;
+    /// [`PkiError::RemoteKey`] where the key of the `devices` CA is kept elsewhere.
     pub fn load(data_dir: &Path, vault: &Vault, crl_url: &str) -> Result<Self, PkiError> {
-        let bundle = read(&data_dir.join(ROOT_FILE))?;
+        let certificate = devices_certificate(vault)?;
+        let devices = match Self::devices_key_reference(vault)? {
+            None => load_authority(vault, certificate, entry::DEVICES_CA_KEY)?,
+            Some(reference) => {
+                let what = format!("it is kept by {reference}, which this command does not ask");
+                return Err(PkiError::RemoteKey(RemoteKeyError(what)));
+            }
+        };
+        Self::load_under(data_dir, vault, crl_url, devices.into())
+    }
+
+    /// As [`Self::load`], for a `devices` CA whose key is kept elsewhere. The key is not asked
+    /// here: [`LocalIssuer::key_check`] does, and every signature is verified.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_remote(
+        data_dir: &Path,
+        vault: &Vault,
+        crl_url: &str,
+        key: Arc<dyn RemoteKey>,
+    ) -> Result<Self, PkiError> {
+        let devices = Authority::remote(devices_certificate(vault)?, key)?;
+        Self::load_under(data_dir, vault, crl_url, devices)
+    }
+
+    /// Where the key of the `devices` CA is, if it is not in the vault.
+    ///
+    /// # Errors
+    /// [`PkiError::Vault`] where the vault's entry does not open.
+    pub fn devices_key_reference(vault: &Vault) -> Result<Option<String>, PkiError> {
+        match vault.get(entry::DEVICES_CA_KEY_REFERENCE) {
+            Ok(bytes) => String::from_utf8(bytes.to_vec())
+                .map(Some)
+                .map_err(|_| PkiError::PrivateKey("its reference in the vault is not a text")),
+            Err(VaultError::NoEntry(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn load_under(
+        data_dir: &Path,
+        vault: &Vault,
+        crl_url: &str,
+        devices: Authority<IssuingKey>,
+    ) -> Result<Self, PkiError> {
+        let bundle = vault.certificate(ROOT_FILE)?;
         let roots = CaCertificate::read_pem_bundle(ROOT_FILE, &bundle)?;
         for root in &roots {
             root.verify_signed_by(root, ROOT_FILE)?;
         }
-        let servers = load_authority(data_dir, vault, SERVERS_FILE, entry::SERVERS_CA_KEY)?;
+        let servers = CaCertificate::read_pem(SERVERS_FILE, &vault.certificate(SERVERS_FILE)?)?;
+        let servers = load_authority(vault, servers, entry::SERVERS_CA_KEY)?;
         verify_under(&roots, &servers.certificate, SERVERS_FILE)?;
-        let devices = load_authority(data_dir, vault, DEVICES_FILE, entry::DEVICES_CA_KEY)?;
         // An imported one stands under another root, or is one.
         if roots.iter().any(|root| root.name == devices.certificate.issuer) {
             verify_under(&roots, &devices.certificate, DEVICES_FILE)?;
         }
-        let journal = CaCertificate::read_pem(JOURNAL_FILE, &read(&data_dir.join(JOURNAL_FILE))?)?;
+        let journal = CaCertificate::read_pem(JOURNAL_FILE, &vault.certificate(JOURNAL_FILE)?)?;
         verify_under(&roots, &journal, JOURNAL_FILE)?;
         let issuer = LocalIssuer::new(devices, &roots, crl_url);
         for own in roots.iter().chain([&servers.certificate, &journal]) {
@@ -259,13 +297,15 @@ pub(crate) fn verify_under(
     if is_signed { Ok(()) } else { Err(CaCertificate::not_ours(name)) }
 }
 
+fn devices_certificate(vault: &Vault) -> Result<CaCertificate, PkiError> {
+    CaCertificate::read_pem(DEVICES_FILE, &vault.certificate(DEVICES_FILE)?)
+}
+
 fn load_authority(
-    data_dir: &Path,
     vault: &Vault,
-    file: &'static str,
+    certificate: CaCertificate,
     entry: &str,
 ) -> Result<Authority, PkiError> {
-    let certificate = CaCertificate::read_pem(file, &read(&data_dir.join(file))?)?;
     Authority::load(certificate, CaKey::from_pkcs8(&vault.get(entry)?)?)
 }
 

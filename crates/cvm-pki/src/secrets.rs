@@ -11,6 +11,7 @@ use aws_lc_rs::hmac;
 use cvm_core::id::{KeyIdentity, SerialNumber, TokenMac};
 use cvm_core::key::PrivateKey;
 use cvm_core::ports::{SealError, Secrets};
+use cvm_core::time::Timestamp;
 use cvm_core::token::Token;
 use zeroize::Zeroizing;
 
@@ -19,11 +20,15 @@ use crate::entropy::random;
 /// Protocol, section 6.
 const REPLAY_INFO: &[u8] = b"cvm key replay v1";
 
+/// Sets the key of nonces apart from those under which private keys are sealed.
+const NONCE_INFO: &[u8] = b"cvm nonce v1";
+
 /// The vault's keys at work.
 pub struct VaultSecrets {
     token: hmac::Key,
     admin: hmac::Key,
     idempotency: hmac::Key,
+    nonce: hmac::Key,
     replay: Zeroizing<[u8; 32]>,
 }
 
@@ -41,7 +46,13 @@ impl VaultSecrets {
         replay: Zeroizing<[u8; 32]>,
     ) -> Self {
         let key = |bytes| hmac::Key::new(hmac::HMAC_SHA256, bytes);
-        Self { token: key(token), admin: key(admin), idempotency: key(idempotency), replay }
+        Self {
+            token: key(token),
+            admin: key(admin),
+            idempotency: key(idempotency),
+            nonce: nonce_key(&replay),
+            replay,
+        }
     }
 
     /// AES-256-GCM under HKDF-SHA-256(token, salt = vault secret and the record's 16 bytes).
@@ -54,6 +65,14 @@ impl VaultSecrets {
         let key = pseudorandom.expand(&info, &AES_256_GCM).map_err(|_| SealError)?;
         Ok(LessSafeKey::new(UnboundKey::from(key)))
     }
+}
+
+/// Derived, so that a vault that was made before there were nonces has it as well (RFC 5869).
+fn nonce_key(secret: &[u8; 32]) -> hmac::Key {
+    let info = [NONCE_INFO];
+    let pseudorandom = Salt::new(HKDF_SHA256, &[]).extract(secret);
+    let expanded = pseudorandom.expand(&info, hmac::HMAC_SHA256);
+    expanded.expect("HKDF expands to 32 bytes").into()
 }
 
 /// HMAC over `parts`, each with its length before it.
@@ -84,6 +103,10 @@ impl Secrets for VaultSecrets {
 
     fn admin_token_mac(&self, token: &Token) -> TokenMac {
         TokenMac(mac(&self.admin, &[token.expose().as_bytes()]))
+    }
+
+    fn nonce_mac(&self, issued_at: Timestamp, random: &[u8; 16]) -> [u8; 32] {
+        mac(&self.nonce, &[&issued_at.0.to_be_bytes(), random])
     }
 
     fn token_derive(

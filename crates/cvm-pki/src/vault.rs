@@ -1,29 +1,30 @@
-//! The vault: a directory of secrets, each sealed with AES-256-GCM under one master key.
+//! The vault: secrets, each sealed with AES-256-GCM under one master key; where they are kept is
+//! another matter ([`storage`]), a directory or a bundle.
 //!
 //! The master key is wrapped under a key that Argon2id makes of a passphrase, or, in a vault that
-//! is not sealed, lies in the clear in a file of its own. An entry is bound to its name, so that
-//! entries cannot be exchanged. Whoever has the passphrase and the directory has everything;
-//! without the passphrase the directory gives away names and sizes only. A restored old entry is
-//! not noticed.
+//! is not sealed, is kept in the clear. An entry is bound to its name, so that entries cannot be
+//! exchanged. Whoever has the passphrase and the storage has everything; without the passphrase
+//! the storage gives away names and sizes only. A restored old entry is not noticed.
 
+mod bundle;
 mod header;
+mod storage;
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::bundle::Bundle;
 use self::header::Header;
+use self::storage::Files;
+pub use self::storage::{Item, VaultStorage};
 use crate::entropy::random;
-use crate::files;
 
-const HEADER_FILE: &str = "vault.json";
-const CLEAR_KEY_FILE: &str = "master.key";
-const ENTRY_SUFFIX: &str = ".sealed";
 const ENTRY_NAME_BYTES_MAX: usize = 64;
 
 /// What a person types to open the vault; cannot be printed.
@@ -115,16 +116,23 @@ pub enum VaultError {
     WrongPassphrase(PathBuf),
 }
 
+impl VaultError {
+    fn says_absent(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// An open vault.
 pub struct Vault {
-    directory: PathBuf,
+    storage: Arc<dyn VaultStorage>,
     master: LessSafeKey,
     is_sealed: bool,
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vault").field("directory", &self.directory).finish_non_exhaustive()
+        let place = self.storage.place(Item::Header);
+        f.debug_struct("Vault").field("place", &place).finish_non_exhaustive()
     }
 }
 
@@ -134,21 +142,32 @@ impl Vault {
     /// # Errors
     /// [`VaultError::AlreadyExists`] where there is a vault in it.
     pub fn create(directory: &Path, protection: Protection<'_>) -> Result<Self, VaultError> {
-        let path = directory.join(HEADER_FILE);
-        if path.exists() {
-            return Err(VaultError::AlreadyExists(path));
+        Self::create_in(Arc::new(Files::make(directory)?), protection)
+    }
+
+    /// A new vault in `storage`.
+    ///
+    /// # Errors
+    /// [`VaultError::AlreadyExists`] where there is a vault in it.
+    pub fn create_in(
+        storage: Arc<dyn VaultStorage>,
+        protection: Protection<'_>,
+    ) -> Result<Self, VaultError> {
+        match storage.get(Item::Header) {
+            Ok(_) => return Err(VaultError::AlreadyExists(storage.place(Item::Header))),
+            Err(error) if error.says_absent() => {}
+            Err(error) => return Err(error),
         }
-        files::directory(directory).map_err(|source| file("making", directory, source))?;
         let master = Zeroizing::new(random::<32>());
         let (header, is_sealed) = match protection {
             Protection::Sealed(passphrase) => (Header::seal(&passphrase.0, &master)?, true),
             Protection::Unsealed => {
-                write_new(&directory.join(CLEAR_KEY_FILE), &*master)?;
-                (Header::unsealed(), false)
+                storage.put_new(Item::ClearKey, &*master)?;
+                (Header::unsealed(storage.noun()), false)
             }
         };
-        write_new(&path, header.to_json().as_bytes())?;
-        Self::with_master(directory, &master, is_sealed)
+        storage.put_new(Item::Header, header.to_json().as_bytes())?;
+        Ok(Self { storage, master: cipher(&master)?, is_sealed })
     }
 
     /// Opens the vault in `directory`. Argon2's memory is freed before this returns.
@@ -157,29 +176,31 @@ impl Vault {
     /// [`VaultError::PassphraseNeeded`], [`VaultError::WrongPassphrase`], and whatever is wrong
     /// with the files.
     pub fn open(directory: &Path, passphrase: Option<&Passphrase>) -> Result<Self, VaultError> {
-        let path = directory.join(HEADER_FILE);
-        let json = read(&path)?;
-        let header = Header::read(&json)
+        Self::open_in(Arc::new(Files::new(directory)), passphrase)
+    }
+
+    /// Opens the vault in `storage`; otherwise as [`Self::open`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in(
+        storage: Arc<dyn VaultStorage>,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, VaultError> {
+        let path = storage.place(Item::Header);
+        let header = Header::read(&storage.get(Item::Header)?)
             .map_err(|problem| VaultError::Header { path: path.clone(), problem })?;
         if header.is_sealed() {
             let passphrase = passphrase.ok_or(VaultError::PassphraseNeeded)?;
             let master = header.open(&passphrase.0)?.ok_or(VaultError::WrongPassphrase(path))?;
-            return Self::with_master(directory, &master, true);
+            return Ok(Self { storage, master: cipher(&master)?, is_sealed: true });
         }
-        let path = directory.join(CLEAR_KEY_FILE);
-        let bytes = read(&path)?;
-        let master = <[u8; 32]>::try_from(bytes.as_slice())
-            .map(Zeroizing::new)
-            .map_err(|_| VaultError::Header { path, problem: "it has not 32 bytes".to_owned() })?;
-        Self::with_master(directory, &master, false)
-    }
-
-    fn with_master(
-        directory: &Path,
-        master: &[u8; 32],
-        is_sealed: bool,
-    ) -> Result<Self, VaultError> {
-        Ok(Self { directory: directory.to_owned(), master: cipher(master)?, is_sealed })
+        let bytes = storage.get(Item::ClearKey)?;
+        let master = <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|_| {
+            let path = storage.place(Item::ClearKey);
+            VaultError::Header { path, problem: "it has not 32 bytes".to_owned() }
+        })?;
+        Ok(Self { storage, master: cipher(&master)?, is_sealed: false })
     }
 
     /// Whether a passphrase protects it.
@@ -188,18 +209,17 @@ impl Vault {
         self.is_sealed
     }
 
-    /// Seals `secret` as the entry `name`; it is durable when this returns.
+    /// Seals `secret` as the entry `name`; it is as durable as the storage makes it when this
+    /// returns.
     ///
     /// # Errors
     /// [`VaultError::AlreadyExists`] where there is one and it may not be overwritten.
     pub fn put(&self, name: &str, secret: &[u8], overwrite: Overwrite) -> Result<(), VaultError> {
-        let path = self.path(name)?;
+        let item = entry_item(name)?;
         let sealed = seal(&self.master, &entry_context(name), secret)?;
         match overwrite {
-            Overwrite::Refuse => write_new(&path, &sealed),
-            Overwrite::Replace => {
-                files::replace(&path, &sealed).map_err(|source| file("writing", &path, source))
-            }
+            Overwrite::Refuse => self.storage.put_new(item, &sealed),
+            Overwrite::Replace => self.storage.replace(item, &sealed),
         }
     }
 
@@ -208,12 +228,9 @@ impl Vault {
     /// # Errors
     /// [`VaultError::NoEntry`], and [`VaultError::Tampered`] where it is not what was sealed.
     pub fn get(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let path = self.path(name)?;
-        let sealed = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(VaultError::NoEntry(name.to_owned()));
-            }
-            other => other.map_err(|source| file("reading", &path, source))?,
+        let sealed = match self.storage.get(entry_item(name)?) {
+            Err(error) if error.says_absent() => return Err(VaultError::NoEntry(name.to_owned())),
+            other => other?,
         };
         open(&self.master, &entry_context(name), &sealed)
             .ok_or_else(|| VaultError::Tampered(name.to_owned()))
@@ -222,30 +239,45 @@ impl Vault {
     /// The names of all entries, in order.
     ///
     /// # Errors
-    /// Where the directory cannot be read.
+    /// Where the storage cannot be read.
     pub fn list(&self) -> Result<Vec<String>, VaultError> {
-        let failed = |source| file("reading", &self.directory, source);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(failed)? {
-            let file_name = entry.map_err(failed)?.file_name();
-            names.extend(
-                file_name
-                    .to_str()
-                    .and_then(|name| name.strip_suffix(ENTRY_SUFFIX))
-                    .map(String::from),
-            );
-        }
+        let mut names = self.storage.entries()?;
         names.sort();
         Ok(names)
     }
 
-    fn path(&self, name: &str) -> Result<PathBuf, VaultError> {
-        let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if (1..=ENTRY_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
-            Ok(self.directory.join(format!("{name}{ENTRY_SUFFIX}")))
-        } else {
-            Err(VaultError::EntryName)
+    /// Whether this certificate is kept with the vault.
+    pub(crate) fn has_certificate(&self, name: &str) -> Result<bool, VaultError> {
+        match self.storage.get(Item::Certificate(name)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.says_absent() => Ok(false),
+            Err(error) => Err(error),
         }
+    }
+
+    /// A certificate that is kept with the vault, as it was put.
+    pub(crate) fn certificate(&self, name: &str) -> Result<String, VaultError> {
+        let item = Item::Certificate(name);
+        let bytes = self.storage.get(item)?.to_vec();
+        String::from_utf8(bytes).map_err(|error| VaultError::File {
+            operation: "reading",
+            path: self.storage.place(item),
+            source: io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()),
+        })
+    }
+
+    /// Keeps a certificate that is not there yet.
+    pub(crate) fn certificate_put(&self, name: &str, pem: &str) -> Result<(), VaultError> {
+        self.storage.put_new(Item::Certificate(name), pem.as_bytes())
+    }
+}
+
+fn entry_item(name: &str) -> Result<Item<'_>, VaultError> {
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=ENTRY_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
+        Ok(Item::Entry(name))
+    } else {
+        Err(VaultError::EntryName)
     }
 }
 
@@ -284,24 +316,6 @@ fn open(cipher: &LessSafeKey, context: &[u8], sealed: &[u8]) -> Option<Zeroizing
     let length = cipher.open_in_place(nonce, Aad::from(context), &mut opened).ok()?.len();
     opened.truncate(length);
     Some(opened)
-}
-
-fn file(operation: &'static str, path: &Path, source: io::Error) -> VaultError {
-    VaultError::File { operation, path: path.to_owned(), source }
-}
-
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    fs::read(path).map(Zeroizing::new).map_err(|source| file("reading", path, source))
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
-    files::write_new(path, bytes).map_err(|source| {
-        if source.kind() == io::ErrorKind::AlreadyExists {
-            VaultError::AlreadyExists(path.to_owned())
-        } else {
-            file("writing", path, source)
-        }
-    })
 }
 
 #[cfg(test)]

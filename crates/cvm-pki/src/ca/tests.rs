@@ -54,7 +54,7 @@ fn keys_survive_pkcs8_and_are_never_printed() {
         let read = CaKey::from_pem(&text).unwrap();
         assert_eq!(read.public().spki(), key.public().spki());
         let signature = read.sign(b"message").unwrap();
-        let name = der::element(der::OBJECT_IDENTIFIER, &[key.signature_oid()]);
+        let name = der::element(der::OBJECT_IDENTIFIER, &[key.algorithm().oid()]);
         signature::verify(&key.public(), &name, b"message", &signature).unwrap();
         assert!(format!("{key:?}").ends_with("redacted)"));
     }

@@ -5,6 +5,7 @@ use cvm_core::ports::{Issuer as _, IssuerError};
 use cvm_core::time::{Span, Timestamp};
 
 use super::*;
+use crate::ca::Authority;
 use crate::issuer::LocalIssuer;
 
 const NOW: Timestamp = Timestamp(1_772_366_400);
@@ -12,7 +13,7 @@ const NOW: Timestamp = Timestamp(1_772_366_400);
 fn issuer() -> LocalIssuer {
     let root = Authority::create_root(NOW).unwrap();
     let devices = root.create_devices(NOW).unwrap();
-    LocalIssuer::new(devices, &[root.certificate], "http://host:8080/")
+    LocalIssuer::new(devices.into(), &[root.certificate], "http://host:8080/")
 }
 
 fn template(issuer: IssuerId, entries: Vec<RevokedEntry>) -> CrlTemplate {
@@ -33,7 +34,10 @@ fn a_crl_is_signed_with_the_cas_key() {
     let root = Authority::create_root(NOW).unwrap();
     let devices = root.create_devices(NOW).unwrap();
     let entries = vec![entry(&[0x9A; 17], Some(Reason::Superseded))];
-    let crl = sign(&devices, "http://x", template(devices.certificate.id, entries)).unwrap();
+    let template = template(devices.certificate.id, entries);
+    let approved =
+        approve(&devices.certificate, devices.key.algorithm(), "http://x", template).unwrap();
+    let crl = approved.sign(&devices.key).unwrap();
     let mut outer = der::single(&crl, der::SEQUENCE, "").unwrap();
     let (tbs, algorithm) = (outer.any().unwrap(), outer.any().unwrap());
     let signature = &outer.any().unwrap().content[1..];

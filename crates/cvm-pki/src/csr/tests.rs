@@ -200,3 +200,22 @@ fn no_point_is_no_key() {
     }
     assert_eq!(with(KeyKind::Ed25519, &[7; 31]), point);
 }
+
+#[test]
+fn a_subject_is_nothing_one_common_name_or_something_else() {
+    let subject = |names: &[(rcgen::DnType, &str)]| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::default();
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, name) in names {
+            parameters.distinguished_name.push(kind.clone(), *name);
+        }
+        let der = parameters.serialize_request(&key).unwrap().der().to_vec();
+        check(&UncheckedCsr { der }, &RsaJudge::new()).unwrap().subject
+    };
+    let (common, organization) = (rcgen::DnType::CommonName, rcgen::DnType::OrganizationName);
+    assert_eq!(subject(&[]), Subject::Empty);
+    assert_eq!(subject(&[(common.clone(), "SN-1")]), Subject::CommonName(String::from("SN-1")));
+    assert_eq!(subject(&[(organization.clone(), "SN-1")]), Subject::Other);
+    assert_eq!(subject(&[(common, "SN-1"), (organization, "Acme")]), Subject::Other);
+}

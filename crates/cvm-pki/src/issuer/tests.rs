@@ -15,7 +15,7 @@ const NOW: Timestamp = Timestamp(1_772_366_400);
 fn issuer() -> LocalIssuer {
     let root = Authority::create_root(NOW).unwrap();
     let devices = root.create_devices(NOW).unwrap();
-    LocalIssuer::new(devices, &[root.certificate], "http://host:8080/")
+    LocalIssuer::new(devices.into(), &[root.certificate], "http://host:8080/")
 }
 
 fn key() -> cvm_core::key::PublicKey {
@@ -23,13 +23,21 @@ fn key() -> cvm_core::key::PublicKey {
 }
 
 fn sign(issuer: &LocalIssuer, life: (Timestamp, Timestamp)) -> Result<SignedLeaf, IssuerError> {
-    issuer.sign(&LeafTemplate {
-        serial_number: &"SN-0001".parse().unwrap(),
-        thing_name: &"SN-0001".parse().unwrap(),
-        key: &key(),
-        not_before: life.0,
-        not_after: life.1,
-    })
+    signed(
+        issuer,
+        &LeafTemplate {
+            serial_number: &"SN-0001".parse().unwrap(),
+            thing_name: &"SN-0001".parse().unwrap(),
+            key: &key(),
+            not_before: life.0,
+            not_after: life.1,
+        },
+    )
+}
+
+fn signed(issuer: &LocalIssuer, template: &LeafTemplate<'_>) -> Result<SignedLeaf, IssuerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(issuer.leaf_sign(*template))
 }
 
 fn year() -> (Timestamp, Timestamp) {
@@ -117,13 +125,16 @@ fn a_key_that_cannot_be_certified_is_a_bug() {
     let issuer = issuer();
     let mut key = key();
     key.spki.truncate(20);
-    let refused = issuer.sign(&LeafTemplate {
-        serial_number: &"SN".parse().unwrap(),
-        thing_name: &"SN".parse().unwrap(),
-        key: &key,
-        not_before: NOW,
-        not_after: year().1,
-    });
+    let refused = signed(
+        &issuer,
+        &LeafTemplate {
+            serial_number: &"SN".parse().unwrap(),
+            thing_name: &"SN".parse().unwrap(),
+            key: &key,
+            not_before: NOW,
+            not_after: year().1,
+        },
+    );
     assert!(matches!(refused, Err(IssuerError::Bug(_))));
 }
 

@@ -40,7 +40,12 @@ impl Bench {
 
     fn write(&self, params: CertificateParams, profile: Profile) -> Vec<u8> {
         let id = IssuerId([9; 20]);
-        let signer = Signer { key: &self.ca, name: &self.name, id, not_after: later(1_000) };
+        let signer = Signer {
+            algorithm: self.ca.algorithm(),
+            name: &self.name,
+            id,
+            not_after: later(1_000),
+        };
         write(params, &self.key, profile, &signer).unwrap().0
     }
 

@@ -26,7 +26,8 @@ fn create(
 ) -> Result<Created, PkiError> {
     let hostnames = ["localhost".to_owned()];
     let server = ServerOptions { hostnames: &hostnames, algorithm: KeyAlgorithm::EcP256 };
-    let options = CreateOptions { data_dir, server, import: None, root_key_out, now: NOW };
+    let options =
+        CreateOptions { data_dir, server, devices: DevicesCa::Made, root_key_out, now: NOW };
     Pki::create(vault, &options)
 }
 

@@ -20,7 +20,6 @@ const MEMORY_KIB_MAX: u32 = 1024 * 1024;
 const ITERATIONS_MAX: u32 = 16;
 
 const CONTEXT: &[u8] = b"cvm vault 1 master key";
-const WARNING: &str = "NOT SEALED: whoever can read this directory has every key in it";
 
 /// The header; what protects the master key is either `sealed` or `warning`.
 #[derive(Serialize, Deserialize)]
@@ -45,9 +44,10 @@ struct Sealed {
 }
 
 impl Header {
-    /// The header of a vault without a passphrase.
-    pub(super) fn unsealed() -> Self {
-        Self { version: VERSION, warning: Some(WARNING.to_owned()), sealed: None }
+    /// The header of a vault without a passphrase; `noun` is what it is kept in.
+    pub(super) fn unsealed(noun: &str) -> Self {
+        let warning = format!("NOT SEALED: whoever can read this {noun} has every key in it");
+        Self { version: VERSION, warning: Some(warning), sealed: None }
     }
 
     /// Wraps the master key.

@@ -1,5 +1,6 @@
 //! What is sealed opens again, for the right passphrase, whole, under its own name.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
@@ -156,4 +157,86 @@ fn nothing_secret_is_printed() {
     let scratch = tempfile::tempdir().unwrap();
     let shown = format!("{:?} {:?}", sealed(scratch.path()), passphrase("hidden words"));
     assert!(!shown.contains("hidden") && !shown.contains("master"), "{shown}");
+}
+
+fn bundled(protection: Protection<'_>) -> Arc<Bundle> {
+    let bundle = Arc::new(Bundle::new("s3://b/vault.json"));
+    let vault = Vault::create_in(bundle.clone(), protection).unwrap();
+    vault.put("a-key", b"secret", Overwrite::Refuse).unwrap();
+    vault.put("root-key", b"the root's", Overwrite::Refuse).unwrap();
+    vault.certificate_put("root-ca.pem", "a certificate").unwrap();
+    bundle
+}
+
+fn read_again(bundle: &Bundle) -> Arc<Bundle> {
+    Arc::new(Bundle::read("s3://b/vault.json", &bundle.to_json().unwrap()).unwrap())
+}
+
+#[test]
+fn a_bundle_is_read_as_it_was_written_but_for_the_roots_key() {
+    let words = passphrase("correct horse");
+    for protection in [Protection::Sealed(&words), Protection::Unsealed] {
+        let written = bundled(protection);
+        let read = read_again(&written);
+        let vault = Vault::open_in(read.clone(), Some(&words)).unwrap();
+        assert_eq!(vault.is_sealed(), matches!(protection, Protection::Sealed(_)));
+        assert_eq!(vault.list().unwrap(), ["a-key"]);
+        assert_eq!(*vault.get("a-key").unwrap(), b"secret");
+        assert_eq!(vault.certificate("root-ca.pem").unwrap(), "a certificate");
+        assert!(vault.has_certificate("root-ca.pem").unwrap());
+        assert!(!vault.has_certificate("other.pem").unwrap());
+        assert!(matches!(vault.get("root-key"), Err(VaultError::NoEntry(_))));
+
+        let root_key = written.root_key().unwrap();
+        read.put_new(Item::Entry("root-key"), &root_key).unwrap();
+        assert_eq!(*vault.get("root-key").unwrap(), b"the root's");
+    }
+}
+
+#[test]
+fn a_sealed_bundle_gives_nothing_away() {
+    let bundle = bundled(Protection::Sealed(&passphrase("correct horse")));
+    let json = String::from_utf8(bundle.to_json().unwrap().to_vec()).unwrap();
+    assert!(json.contains("argon2id") && !json.contains("masterKey\": \"AAAA"), "{json}");
+    let open = |words: Option<&Passphrase>| Vault::open_in(read_again(&bundle), words);
+    assert!(matches!(open(None), Err(VaultError::PassphraseNeeded)));
+    let wrong = open(Some(&passphrase("wrong"))).unwrap_err();
+    assert_eq!(wrong.to_string(), "the passphrase is wrong (or s3://b/vault.json was changed)");
+    let unsealed = bundled(Protection::Unsealed).to_json().unwrap();
+    let unsealed = String::from_utf8(unsealed.to_vec()).unwrap();
+    assert!(unsealed.contains("NOT SEALED: whoever can read this object has every key in it"));
+    assert!(!format!("{bundle:?}").contains("secret"));
+}
+
+#[test]
+fn a_bundle_keeps_the_storages_contract() {
+    let bundle = bundled(Protection::Unsealed);
+    let vault = Vault::open_in(bundle.clone(), None).unwrap();
+    let again = vault.put("a-key", b"two", Overwrite::Refuse).unwrap_err();
+    assert_eq!(again.to_string(), "s3://b/vault.json#a-key exists already: it is not overwritten");
+    vault.put("a-key", b"two", Overwrite::Replace).unwrap();
+    assert_eq!(*vault.get("a-key").unwrap(), b"two");
+    let second = Vault::create_in(bundle, Protection::Unsealed);
+    assert!(matches!(second, Err(VaultError::AlreadyExists(_))));
+}
+
+#[test]
+fn what_is_no_bundle_says_so() {
+    let json =
+        String::from_utf8(bundled(Protection::Unsealed).to_json().unwrap().to_vec()).unwrap();
+    for (from, to) in [
+        ("{", "["),
+        ("\"version\": 1,\n  \"vault\"", "\"version\": 2,\n  \"vault\""),
+        ("\"entries\"", "\"surprises\""),
+        ("\"a-key\": \"", "\"a-key\": \"!"),
+    ] {
+        let changed = json.replacen(from, to, 1);
+        assert_ne!(changed, json, "{from}");
+        let error = Bundle::read("s3://b/vault.json", changed.as_bytes()).unwrap_err();
+        assert!(matches!(error, VaultError::Header { .. }), "{from}");
+        assert!(error.to_string().starts_with("s3://b/vault.json is not"), "{error}");
+    }
+    let long = vec![b' '; bundle::DOCUMENT_BYTES_MAX + 1];
+    assert!(Bundle::read("s3://b/vault.json", &long).is_err());
+    assert!(Bundle::new("s3://b/vault.json").to_json().is_err(), "nothing was made in it");
 }

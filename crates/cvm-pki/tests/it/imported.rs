@@ -3,7 +3,7 @@
 use cvm_core::key::KeyAlgorithm;
 use cvm_core::ports::Issuer as _;
 use cvm_core::time::{Span, Timestamp};
-use cvm_pki::{ImportedCa, Pki, PkiError, Protection, ServerOptions, Vault};
+use cvm_pki::{DevicesCa, ImportedCa, Pki, PkiError, Protection, ServerOptions, Vault};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -91,7 +91,7 @@ fn refusal(certificate: &str, key: &str, now: Timestamp) -> String {
             hostnames: &["localhost".to_owned()],
             algorithm: KeyAlgorithm::EcP256,
         },
-        import: Some(ImportedCa { certificate_pem: certificate, key_pem: key }),
+        devices: DevicesCa::Imported(ImportedCa { certificate_pem: certificate, key_pem: key }),
         root_key_out: None,
         now,
     };

@@ -9,7 +9,8 @@ use cvm_core::key::{CheckedCsr, KeyAlgorithm, PublicKey};
 use cvm_core::ports::{CrlTemplate, Issuer as _, LeafTemplate, RevokedEntry, SignedLeaf};
 use cvm_core::time::{Span, Timestamp};
 use cvm_pki::{
-    CreateOptions, Created, ImportedCa, LocalIssuer, Pki, Protection, ServerOptions, Vault,
+    CreateOptions, Created, DevicesCa, ImportedCa, LocalIssuer, Pki, Protection, ServerOptions,
+    Vault,
 };
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -52,7 +53,7 @@ impl Home {
         let options = CreateOptions {
             data_dir: scratch.path(),
             server: ServerOptions { hostnames: &hostnames, algorithm },
-            import,
+            devices: import.map_or(DevicesCa::Made, DevicesCa::Imported),
             root_key_out: None,
             now,
         };

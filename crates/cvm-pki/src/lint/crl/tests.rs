@@ -37,7 +37,8 @@ impl Bench {
 
     /// The names of the rules that a list breaks.
     fn broken(&self, tbs: &[u8]) -> Vec<&'static str> {
-        let (_, algorithm) = crl::write(&self.0, URL, self.template()).unwrap();
+        let (_, algorithm) =
+            crl::write(&self.0.certificate, self.0.key.algorithm(), URL, self.template()).unwrap();
         let facts = Facts {
             issuer_name: &self.0.certificate.name,
             issuer_id: &self.0.certificate.id.0,
@@ -59,12 +60,15 @@ impl Bench {
     fn contents(&self, change: impl FnOnce(&mut CrlTemplate)) -> Vec<&'static str> {
         let mut template = self.template();
         change(&mut template);
-        self.broken(&crl::write(&self.0, URL, template).unwrap().0)
+        self.broken(
+            &crl::write(&self.0.certificate, self.0.key.algorithm(), URL, template).unwrap().0,
+        )
     }
 
     /// What a list breaks whose encoded fields were changed.
     fn fields(&self, change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<&'static str> {
-        let (tbs, _) = crl::write(&self.0, URL, self.template()).unwrap();
+        let (tbs, _) =
+            crl::write(&self.0.certificate, self.0.key.algorithm(), URL, self.template()).unwrap();
         let mut fields = elements(&tbs);
         change(&mut fields);
         self.broken(&sequence(&fields))
