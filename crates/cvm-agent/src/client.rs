@@ -8,6 +8,7 @@ mod address;
 mod duplex;
 mod fault;
 mod request;
+mod signed;
 mod tls;
 mod trust;
 
@@ -141,7 +142,8 @@ impl ClientBuilder {
         let config = tls::verified(&anchors, self.certificate.as_deref(), &self.clock)?;
         let tls = Arc::new(config);
         let agent = tls::agent(Arc::clone(&tls), &limits);
-        Ok(Client { agent, anchors, address, bearer: self.bearer, tls })
+        let Self { bearer, certificate, .. } = self;
+        Ok(Client { agent, anchors, address, bearer, certificate, tls })
     }
 }
 
@@ -167,6 +169,7 @@ pub struct Client {
     agent: ureq::Agent,
     anchors: Anchors,
     bearer: Option<SecretText>,
+    certificate: Option<Arc<ClientCertificate>>,
     tls: Arc<ClientConfig>,
 }
 

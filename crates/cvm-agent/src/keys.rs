@@ -12,7 +12,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING,
+    ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
     KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use rcgen::{CertificateParams, DistinguishedName, PublicKeyData, SignatureAlgorithm, SigningKey};
@@ -213,6 +214,30 @@ impl DeviceKey {
         params.distinguished_name = DistinguishedName::new();
         let request = params.serialize_request(self).map_err(|_| KeyError::Library)?;
         request.pem().map_err(|_| KeyError::Library)
+    }
+
+    /// The one algorithm of a signed request that this key has (RFC 7518, section 3.1).
+    pub(crate) fn jws_algorithm(&self) -> &'static str {
+        match &self.pair {
+            Pair::EcP256(_) => "ES256",
+            Pair::EcP384(_) => "ES384",
+            Pair::Ed25519(_) => "EdDSA",
+            Pair::Rsa(_) => "RS256",
+        }
+    }
+
+    /// A signature by it. An ECDSA one is r and s, where certificates and TLS have DER.
+    pub(crate) fn jws_sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let fixed = match &self.pair {
+            Pair::EcP256(_) => &ECDSA_P256_SHA256_FIXED_SIGNING,
+            Pair::EcP384(_) => &ECDSA_P384_SHA384_FIXED_SIGNING,
+            Pair::Ed25519(_) | Pair::Rsa(_) => {
+                return self.sign(message).map_err(|_| KeyError::Library);
+            }
+        };
+        let key = EcdsaKeyPair::from_pkcs8(fixed, &self.pkcs8);
+        let signature = key.map_err(|_| KeyError::Library)?.sign(&SystemRandom::new(), message);
+        Ok(signature.map_err(|_| KeyError::Library)?.as_ref().to_vec())
     }
 
     /// For rustls, which keeps a copy of its own.

@@ -59,7 +59,8 @@ pub(crate) enum ChainError {
 /// way of `chain`.
 ///
 /// `None` where it stands under the CA it came with instead: the pinned root proves the server, and
-/// an operator may have devices signed by a CA of their own.
+/// an operator may have devices signed by a CA of their own. `None` too where it came with no CA at
+/// all, as from AWS IoT, which shows nobody by whom it has signed; its key and its life are judged.
 pub(crate) fn verify<'r>(
     leaf: &CertificateDer<'_>,
     chain: &[CertificateDer<'_>],
@@ -79,14 +80,19 @@ pub(crate) fn verify<'r>(
             parsed.verify_for_usage(algorithms, &anchors, chain, now, usage, None, None).map(|_| ())
         })
     };
-    let mut fault = "no root is pinned".to_owned();
+    let (mut fault, mut is_of_nobody_known) = ("no root is pinned".to_owned(), false);
     for root in roots {
         match stands_under(root) {
             Ok(()) => return Ok(Some(root)),
-            Err(error) => fault = error.to_string(),
+            Err(error) => {
+                // webpki looks at validity and usage before it looks for an issuer.
+                is_of_nobody_known = error == webpki::Error::UnknownIssuer;
+                fault = error.to_string();
+            }
         }
     }
-    if chain.iter().any(|issuer| stands_under(issuer).is_ok()) {
+    let is_shown_none = chain.is_empty() && is_of_nobody_known;
+    if is_shown_none || chain.iter().any(|issuer| stands_under(issuer).is_ok()) {
         return Ok(None);
     }
     Err(ChainError::NoPath(fault))

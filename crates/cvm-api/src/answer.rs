@@ -124,13 +124,15 @@ pub(crate) fn response(result: Result<Answer, Refused>, attempt: AttemptCode) ->
     response
 }
 
-/// A problem document with the one member that a 202 has besides.
+/// A problem document with the one member that a 202 and a 401 may have besides.
 #[derive(Serialize)]
 struct Body {
     #[serde(flatten)]
     problem: Problem,
     #[serde(skip_serializing_if = "Option::is_none")]
     review: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<bool>,
 }
 
 fn answer_fields(max_age: Option<Span>) -> HeaderMap {
@@ -151,7 +153,8 @@ fn problem_body(refused: Refused, attempt: AttemptCode) -> Bytes {
         attempt: attempt.to_string(),
     };
     let review = refused.review.map(|review| review.to_string());
-    serde_json::to_vec(&Body { problem, review }).unwrap_or_default().into()
+    let signed = refused.is_signable.then_some(true);
+    serde_json::to_vec(&Body { problem, review, signed }).unwrap_or_default().into()
 }
 
 fn problem_fields(refused: &Refused) -> HeaderMap {

@@ -4,6 +4,8 @@
 //! The use case runs in a task of its own, so that a caller who goes away changes nothing of what
 //! is written, and a panic is an answer.
 
+mod dispatch;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +14,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use cvm_core::attempt::Act;
-use cvm_core::device::Verdict;
 use cvm_core::id::{AttemptCode, CertificateId};
 use cvm_core::provisioning::{Caller, FollowUp, Provisioning};
 use http::{HeaderMap, Response};
@@ -32,7 +33,7 @@ use crate::operator::import::Imports;
 use crate::problem::{Refused, Slug};
 use crate::router::{self, Endpoint, Route, Scope, Side, Takes, Who};
 use crate::settings::Settings;
-use crate::{body, crl, device, operator};
+use crate::{body, jws, proxy};
 
 /// The other end of a connection; a request without one in its extensions came from nowhere.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,8 @@ pub(crate) struct Call {
     pub(crate) principal: Principal,
     /// The variable of the path, decoded.
     pub(crate) variable: String,
+    /// The path of its route.
+    pub(crate) path: &'static str,
     pub(crate) query: Option<String>,
     pub(crate) fields: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
@@ -111,9 +114,10 @@ impl Api {
         self,
         side: Side,
         found: Result<(&'static Route, String), Refused>,
-        request: Request,
+        mut request: Request,
     ) -> Response<AnswerBody> {
         let attempt = self.0.provisioning.attempt_code();
+        let found = self.look_behind_proxies(&mut request).and(found);
         let method = router::Verb::of(request.method()).map_or("other", router::Verb::as_str);
         let route = found.as_ref().map_or("none", |(route, _)| route.path);
         let peer = request.extensions().get::<Peer>().map_or(NOWHERE.address, |it| it.address);
@@ -123,6 +127,15 @@ impl Api {
         let _until = Until::new(self.settings().observer.as_ref(), side, Notice::RequestEnded);
         let answering = Answering { side, method, attempt };
         self.answer_in_span(answering, found, request).instrument(span).await
+    }
+
+    /// From here on the request comes from who is behind the proxies that are trusted.
+    fn look_behind_proxies(&self, request: &mut Request) -> Result<(), Refused> {
+        let trusted = &self.settings().trusted_proxies;
+        let Some(peer) = request.extensions().get::<Peer>().copied() else { return Ok(()) };
+        let peer = proxy::peer_behind(trusted, peer, request.headers())?;
+        request.extensions_mut().insert(peer);
+        Ok(())
     }
 
     async fn answer_in_span(
@@ -181,8 +194,10 @@ impl Api {
         }
     }
 
-    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+    /// Whether many may share this address's connections: it is trusted, or a proxy that is.
+    pub(crate) fn is_shared(&self, address: IpAddr) -> bool {
         self.0.refusals.is_trusted(address)
+            || proxy::is_trusted(&self.settings().trusted_proxies, address)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -245,6 +260,7 @@ impl Api {
                     certificate: peer.certificate,
                     principal,
                     variable,
+                    path: route.path,
                     query: parts.uri.query().map(str::to_owned),
                     fields: parts.headers,
                     body: Zeroizing::new(Vec::new()),
@@ -257,7 +273,8 @@ impl Api {
 
     /// Counts a refusal against its address, whether the caller waits for it or hangs up.
     fn count_refusal(&self, route: &Route, address: IpAddr, refused: &Refused) {
-        if route.who.is_counted() && (400..500).contains(&refused.slug.status()) {
+        let is_counted = route.who.is_counted() && refused.is_counted;
+        if is_counted && (400..500).contains(&refused.slug.status()) {
             let now = self.provisioning().ports().clock.read().now;
             self.0.refusals.count(address, now);
         }
@@ -283,7 +300,8 @@ impl Api {
             Takes::JsonOrNothing if body::is_none(&parts.headers) => {}
             Takes::Json | Takes::JsonOrNothing => body::require_json(&parts.headers)?,
             Takes::Lines => body::require_lines(&parts.headers)?,
-            Takes::Nothing => {}
+            Takes::Nothing | Takes::SignedOrNothing => {}
+            Takes::SignedOrJson => body::require_json_or_signed(&parts.headers)?,
         }
         Ok(principal)
     }
@@ -296,11 +314,14 @@ impl Api {
         body: Body,
     ) -> Result<Option<Unread>, Refused> {
         match takes {
-            Takes::Json | Takes::JsonOrNothing => {
+            Takes::Json | Takes::JsonOrNothing | Takes::SignedOrJson => {
                 call.body = body::read(&call.fields, body, self.limits()).await?;
             }
             Takes::Lines => return body::begin(body, self.limits()).await.map(Some),
-            Takes::Nothing => body::discard(&call.fields, body).await,
+            Takes::SignedOrNothing if jws::is_announced(&call.fields) => {
+                call.body = body::read(&call.fields, body, self.limits()).await?;
+            }
+            Takes::Nothing | Takes::SignedOrNothing => body::discard(&call.fields, body).await,
         }
         Ok(None)
     }
@@ -350,51 +371,6 @@ impl Api {
                 self.notice(side, Notice::LimitReached(Limit::RequestSeconds));
                 Refused::unavailable(String::from("no answer in time")).into()
             }
-        }
-    }
-
-    /// Hands the request to its use case.
-    async fn decide(&self, endpoint: Endpoint, call: Call, unread: Option<Unread>) -> Outcome {
-        match endpoint {
-            Endpoint::AdminTokenCreate => operator::admin_tokens::create(self, &call).await.into(),
-            Endpoint::AdminTokenList => operator::admin_tokens::list(self, &call).await.into(),
-            Endpoint::AdminTokenRevoke => operator::admin_tokens::revoke(self, &call).await.into(),
-            Endpoint::AttemptList => operator::attempts::list(self, &call).await.into(),
-            Endpoint::CaShow => crl::ca_show(self, &call).into(),
-            Endpoint::CertificateConfirm => device::certificate_confirm(self, &call).await,
-            Endpoint::CertificateList => operator::certificates::list(self, &call).await.into(),
-            Endpoint::CertificateRenew => device::certificate_renew(self, &call).await,
-            Endpoint::CertificateRevoke => operator::certificates::revoke(self, &call).await.into(),
-            Endpoint::CertificateShow => operator::certificates::show(self, &call).await.into(),
-            Endpoint::CertificateVend => device::certificate_vend(self, &call).await,
-            Endpoint::ClockAccept => operator::clock::accept(self, &call).await.into(),
-            Endpoint::ClockShow => operator::clock::show(self).await.into(),
-            Endpoint::CrlShow => crl::show(self, &call).await.into(),
-            Endpoint::DeviceDelete => operator::devices::delete(self, &call).await.into(),
-            Endpoint::DeviceDisable => operator::devices::disable(self, &call).await.into(),
-            Endpoint::DeviceEnable => operator::devices::enable(self, &call).await.into(),
-            Endpoint::DeviceImport => operator::import::start(self, call, unread).into(),
-            Endpoint::DeviceNewToken => operator::devices::new_token(self, &call).await.into(),
-            Endpoint::DeviceList => operator::devices::list(self, &call).await.into(),
-            Endpoint::DeviceRegister => operator::devices::register(self, &call).await.into(),
-            Endpoint::DeviceShow => operator::devices::show(self, &call).await.into(),
-            Endpoint::HealthShow => Ok(device::health_show()).into(),
-            Endpoint::JournalList => operator::journal::list(self, &call).await.into(),
-            Endpoint::OpenApiShow => Ok(operator::open_api_show()).into(),
-            Endpoint::PolicyList => operator::policies::list(self, &call).await.into(),
-            Endpoint::PolicyPut => operator::policies::put(self, &call).await.into(),
-            Endpoint::PolicyShow => operator::policies::show(self, &call).await.into(),
-            Endpoint::ProblemShow => device::problem_show(&call).into(),
-            Endpoint::ReadinessShow => device::readiness_show(self).await.into(),
-            Endpoint::ReviewApprove => {
-                operator::reviews::decide(self, &call, Verdict::Approve).await.into()
-            }
-            Endpoint::ReviewDeny => {
-                operator::reviews::decide(self, &call, Verdict::Deny).await.into()
-            }
-            Endpoint::ReviewList => operator::reviews::list(self, &call).await.into(),
-            Endpoint::ReviewShow => operator::reviews::show(self, &call).await.into(),
-            Endpoint::TrustBundleShow => Ok(device::trust_bundle_show(self)).into(),
         }
     }
 }

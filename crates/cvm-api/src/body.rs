@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use cvm_wire::signed;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http_body::Body as _;
@@ -30,6 +31,16 @@ pub(crate) fn require_json(fields: &HeaderMap) -> Result<(), Refused> {
     require("application/json", fields, detail)
 }
 
+/// That the body says it is JSON, or a signed request, in UTF-8, not compressed.
+pub(crate) fn require_json_or_signed(fields: &HeaderMap) -> Result<(), Refused> {
+    if is_of(signed::MEDIA_TYPE, fields) {
+        return Ok(());
+    }
+    let detail = "send the body as it is, with Content-Type: application/json, or signed, with \
+                  Content-Type: application/jose+json";
+    require("application/json", fields, detail)
+}
+
 /// That the body says it is lines of JSON: `application/x-ndjson`, in UTF-8, not compressed.
 pub(crate) fn require_lines(fields: &HeaderMap) -> Result<(), Refused> {
     let detail = "send the body as it is, with Content-Type: application/x-ndjson";
@@ -37,16 +48,18 @@ pub(crate) fn require_lines(fields: &HeaderMap) -> Result<(), Refused> {
 }
 
 fn require(media_type: &str, fields: &HeaderMap, detail: &'static str) -> Result<(), Refused> {
+    let refused = || Refused::new(Slug::UnsupportedMediaType, detail);
+    is_of(media_type, fields).then_some(()).ok_or_else(refused)
+}
+
+/// Whether the body says it is of this type, in UTF-8, not compressed.
+pub(crate) fn is_of(media_type: &str, fields: &HeaderMap) -> bool {
     let mut types = fields.get_all(CONTENT_TYPE).iter();
     let is_it = match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
         (Some(text), None) => is_in_utf_8(media_type, text),
         (_, _) => false,
     };
-    if is_it && !fields.contains_key(CONTENT_ENCODING) {
-        Ok(())
-    } else {
-        Err(Refused::new(Slug::UnsupportedMediaType, detail))
-    }
+    is_it && !fields.contains_key(CONTENT_ENCODING)
 }
 
 /// That no body is announced (RFC 9112 §6.3, RFC 9113 §8.1: neither length nor coding).

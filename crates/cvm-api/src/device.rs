@@ -4,16 +4,18 @@ use std::str::FromStr as _;
 
 use cvm_core::attempt;
 use cvm_core::key::KeyAlgorithm;
-use cvm_core::provisioning::{self, Ask, Confirmed};
+use cvm_core::provisioning::{self, Ask, Confirmed, Shown};
 use cvm_core::token::Token;
 use cvm_wire::SecretText;
 use cvm_wire::device::{Endpoints, RenewRequest, VendRequest, Vended};
+use cvm_wire::signed::FreshNonce;
 use http::StatusCode;
 
 use crate::answer::{Answer, Outcome};
 use crate::api::{Api, Call};
+use crate::jws::Jws;
 use crate::problem::{Refused, Slug};
-use crate::{json, pem};
+use crate::{json, jws, pem};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -33,7 +35,12 @@ pub(crate) async fn certificate_vend(api: &Api, call: &Call) -> Outcome {
 
 /// `POST /v1/certificates/confirm`.
 pub(crate) async fn certificate_confirm(api: &Api, call: &Call) -> Outcome {
-    let (result, follow_up) = api.provisioning().confirm(call.certificate, &call.caller).await;
+    let signed = match signed_request(api, call) {
+        Ok(signed) => signed,
+        Err(refused) => return refused.into(),
+    };
+    let shown = shown(call, signed.as_ref());
+    let (result, follow_up) = api.provisioning().confirm(shown, &call.caller).await;
     let answer = match result {
         Ok(Confirmed { .. }) => Ok(Answer::empty(StatusCode::NO_CONTENT)),
         Err(refusal) => Err(refusal.into()),
@@ -43,18 +50,23 @@ pub(crate) async fn certificate_confirm(api: &Api, call: &Call) -> Outcome {
 
 /// `POST /v1/certificates/renew`.
 pub(crate) async fn certificate_renew(api: &Api, call: &Call) -> Outcome {
-    let RenewRequest { csr } = match json::parse(&call.body) {
+    let (signed, RenewRequest { csr }) = match renew_request(api, call) {
         Ok(request) => request,
         Err(refused) => return refused.into(),
     };
+    let shown = shown(call, signed.as_ref());
     let provisioning = api.provisioning();
-    let (result, follow_up) =
-        provisioning.renew(call.certificate, csr.as_deref(), &call.caller).await;
+    let (result, follow_up) = provisioning.renew(shown, csr.as_deref(), &call.caller).await;
     let answer = match result {
         Ok(vended) => vended_answer(api, call, &vended),
         Err(refusal) => Err(refusal.into()),
     };
     Outcome::followed((answer, follow_up))
+}
+
+/// `GET /v1/nonce`.
+pub(crate) fn nonce_show(api: &Api) -> Result<Answer, Refused> {
+    Answer::json(StatusCode::OK, &FreshNonce { nonce: api.provisioning().nonce_give() })
 }
 
 /// `GET /v1/trust-bundle`, as RFC 8555 §9.1 names the type.
@@ -102,6 +114,27 @@ fn vend_request(body: &[u8]) -> Result<provisioning::VendRequest, Refused> {
     })
 }
 
+/// The request that this one has signed, where it says that it has.
+fn signed_request(api: &Api, call: &Call) -> Result<Option<Jws>, Refused> {
+    if !jws::is_announced(&call.fields) {
+        return Ok(None);
+    }
+    let url = format!("{}{}", api.settings().public_url, call.path);
+    Jws::read(&call.body, &url).map(Some)
+}
+
+fn renew_request(api: &Api, call: &Call) -> Result<(Option<Jws>, RenewRequest), Refused> {
+    let signed = signed_request(api, call)?;
+    let body = signed.as_ref().map_or(&call.body, |signed| &signed.payload);
+    let request = json::parse(body)?;
+    Ok((signed, request))
+}
+
+/// Who signs means that; a certificate of the connection may be the TLS stack's own idea.
+fn shown<'a>(call: &Call, signed: Option<&'a Jws>) -> Shown<'a> {
+    signed.map_or_else(|| call.certificate.into(), |signed| Shown::Signed(signed))
+}
+
 fn vended_answer(api: &Api, call: &Call, vended: &provisioning::Vended) -> Result<Answer, Refused> {
     let certificate = &vended.certificate;
     let settings = api.settings();
@@ -117,7 +150,7 @@ fn vended_answer(api: &Api, call: &Call, vended: &provisioning::Vended) -> Resul
         thing_name: certificate.thing_name.to_string(),
         not_before: certificate.not_before.to_string(),
         not_after: certificate.not_after.to_string(),
-        renew_after: certificate.renew_after().to_string(),
+        renew_after: vended.renew_after.to_string(),
         server_time: api.provisioning().ports().clock.read().now.to_string(),
         endpoints: Endpoints {
             mqtt: settings.mqtt_endpoint.clone(),

@@ -15,7 +15,9 @@ mod body;
 mod connection;
 mod crl;
 mod device;
+mod direct;
 mod json;
+mod jws;
 mod limit;
 mod listener;
 mod observer;
@@ -23,12 +25,14 @@ mod operator;
 mod pem;
 mod possession;
 mod problem;
+mod proxy;
 mod router;
 mod settings;
 mod stream;
 mod tls;
 
 pub use api::{Api, Peer};
+pub use direct::Direct;
 pub use limit::{Limits, Network, NetworkError};
 pub use listener::{ServeError, Serving, serve_device, serve_operator, serve_plain};
 pub use observer::{Answered, Limit, Notice, Observer};
@@ -58,6 +62,7 @@ pub(crate) const ROUTES: &[router::Route] = &[
     route(Post, "/v1/certificates", Device, HolderOfToken, CertificateVend),
     route(Post, "/v1/certificates/confirm", Device, HolderOfCertificate, CertificateConfirm),
     route(Post, "/v1/certificates/renew", Device, HolderOfCertificate, CertificateRenew),
+    route(Get, "/v1/nonce", Device, Anyone, NonceShow),
     route(Get, "/v1/crl/{issuer}/{shard}.crl", DeviceAndPlain, Anyone, CrlShow),
     route(Get, "/v1/ca/{issuer}.cer", DeviceAndPlain, Anyone, CaShow),
     route(Get, "/v1/trust-bundle", Both, Anyone, TrustBundleShow),

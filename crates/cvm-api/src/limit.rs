@@ -138,6 +138,12 @@ impl Network {
         }
     }
 
+    /// Whether it is every address there is.
+    #[must_use]
+    pub fn is_everyone(&self) -> bool {
+        self.prefix == 0
+    }
+
     fn has_zeros_after_prefix(&self) -> bool {
         match self.base {
             IpAddr::V4(base) => base.to_bits().trailing_zeros() >= 32 - self.prefix,

@@ -235,7 +235,7 @@ async fn accept_all(listener: TcpListener, shared: Shared, connections: TaskTrac
 fn share(api: &Api, address: IpAddr) -> (usize, RequestsMax) {
     let limits = api.limits();
     let in_all = limits.requests_max;
-    if api.is_trusted(address) {
+    if api.is_shared(address) {
         return (limits.connections_max, RequestsMax { in_all, per_address: in_all });
     }
     let per_address = limits.requests_per_address_max;

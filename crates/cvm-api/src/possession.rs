@@ -107,11 +107,11 @@ impl ClientCertVerifier for PossessionVerifier {
 }
 
 /// A certificate's key, if it is of a kind whose signatures can be verified here.
-struct VerifiableKey<'a> {
+pub(crate) struct VerifiableKey<'a> {
     spki: &'a [u8],
     /// The contents of its `AlgorithmIdentifier`.
-    algorithm: &'a [u8],
-    public_key: &'a [u8],
+    pub(crate) algorithm: &'a [u8],
+    pub(crate) public_key: &'a [u8],
 }
 
 impl<'a> VerifiableKey<'a> {
@@ -125,7 +125,7 @@ impl<'a> VerifiableKey<'a> {
     }
 
     /// RFC 5280 §4.1: down to `subjectPublicKeyInfo`, looking at nothing else.
-    fn read(certificate: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(certificate: &'a [u8]) -> Option<Self> {
         let (certificate, _) = Der::read(certificate)?;
         let (tbs, _) = Der::read(certificate.contents_of(0x30)?)?;
         let mut rest = tbs.contents_of(0x30)?;

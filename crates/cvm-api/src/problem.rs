@@ -90,6 +90,10 @@ pub(crate) struct Refused {
     pub(crate) allow: Option<String>,
     /// The review in which a human has to say.
     pub(crate) review: Option<AttemptCode>,
+    /// Whether the same request may be signed instead.
+    pub(crate) is_signable: bool,
+    /// Whether it counts against the address that it came from.
+    pub(crate) is_counted: bool,
     /// For the log only.
     pub(crate) cause: Option<String>,
 }
@@ -97,11 +101,17 @@ pub(crate) struct Refused {
 impl Refused {
     pub(crate) fn new(slug: Slug, detail: impl Into<Cow<'static, str>>) -> Self {
         let (retry_after, allow, review, cause) = (None, None, None, None);
-        Self { slug, detail: detail.into(), retry_after, allow, review, cause }
+        let (detail, is_signable, is_counted) = (detail.into(), false, true);
+        Self { slug, detail, retry_after, allow, review, is_signable, is_counted, cause }
     }
 
     pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Slug::InvalidRequest, detail)
+    }
+
+    /// A signed request that is for another address.
+    pub(crate) fn unproven(detail: String) -> Self {
+        Self { is_signable: true, ..Self::new(Slug::CertificateRequired, detail) }
     }
 
     pub(crate) fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -158,7 +168,9 @@ impl From<Refusal> for Refused {
             Refusal::AlreadyIssued(_) => (Slug::AlreadyIssued, None),
             Refusal::CertificateExpired => (Slug::CertificateExpired, None),
             Refusal::CertificateInactive => (Slug::CertificateInactive, None),
-            Refusal::CertificateRequired => (Slug::CertificateRequired, None),
+            Refusal::CertificateRequired | Refusal::Unproven(_) => {
+                (Slug::CertificateRequired, None)
+            }
             Refusal::CertificateRevoked => (Slug::CertificateRevoked, None),
             Refusal::CertificateSuperseded => (Slug::CertificateSuperseded, None),
             Refusal::CertificateUnknown => (Slug::CertificateUnknown, None),
@@ -173,6 +185,9 @@ impl From<Refusal> for Refused {
         };
         let detail = refusal.to_string();
         let review = refusal.review();
+        let is_signable = slug == Slug::CertificateRequired;
+        // A device whose TLS ends elsewhere learns by it that it has to sign: an answer to nothing.
+        let is_counted = refusal != Refusal::CertificateRequired;
         let cause = match refusal {
             Refusal::Unavailable { cause, .. } => Some(cause),
             Refusal::AccessDenied(_)
@@ -189,9 +204,10 @@ impl From<Refusal> for Refused {
             | Refusal::PendingApproval { .. }
             | Refusal::SlowDown { .. }
             | Refusal::TokenPending
+            | Refusal::Unproven(_)
             | Refusal::WeakKey(_) => None,
         };
-        Self { retry_after, review, cause, ..Self::new(slug, detail) }
+        Self { retry_after, review, is_signable, is_counted, cause, ..Self::new(slug, detail) }
     }
 }
 

@@ -124,6 +124,7 @@ pub(crate) enum Endpoint {
     DeviceShow,
     HealthShow,
     JournalList,
+    NonceShow,
     OpenApiShow,
     PolicyList,
     PolicyPut,
@@ -148,6 +149,10 @@ pub(crate) enum Takes {
     Lines,
     /// None.
     Nothing,
+    /// JSON, or a signed request around it.
+    SignedOrJson,
+    /// A signed request, or nothing.
+    SignedOrNothing,
 }
 
 impl Endpoint {
@@ -164,16 +169,16 @@ impl Endpoint {
     pub(crate) fn takes(self) -> Takes {
         let takes_json = matches!(
             self,
-            Self::AdminTokenCreate
-                | Self::CertificateRenew
-                | Self::CertificateVend
-                | Self::DeviceRegister
-                | Self::PolicyPut
+            Self::AdminTokenCreate | Self::CertificateVend | Self::DeviceRegister | Self::PolicyPut
         );
         if takes_json {
             Takes::Json
         } else if matches!(self, Self::CertificateRevoke | Self::DeviceNewToken) {
             Takes::JsonOrNothing
+        } else if self == Self::CertificateConfirm {
+            Takes::SignedOrNothing
+        } else if self == Self::CertificateRenew {
+            Takes::SignedOrJson
         } else if self == Self::DeviceImport {
             Takes::Lines
         } else {

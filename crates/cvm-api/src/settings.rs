@@ -21,6 +21,8 @@ pub struct Settings {
     pub refusals_per_address: Rate,
     /// Whose refusals are not counted.
     pub trusted_networks: Vec<Network>,
+    /// Proxies that end TLS, which tell who is behind them; nobody else is believed that.
+    pub trusted_proxies: Vec<Network>,
     /// What connections and requests may cost.
     pub limits: Limits,
     /// Who is told what happens.
@@ -37,6 +39,7 @@ impl Settings {
             operator_on_device_listener: false,
             refusals_per_address: Rate { count: 60, per: Span::MINUTE },
             trusted_networks: Vec::new(),
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
             observer: None,
         }

@@ -7,6 +7,7 @@ pub mod device;
 pub mod import;
 pub mod operator;
 pub mod problem;
+pub mod signed;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;

@@ -28,6 +28,13 @@ pub struct Pending {
     pub review: String,
 }
 
+/// What the problem document of a 401 `certificate-required` has besides.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Signable {
+    /// Whether the same request may be signed instead (see [`crate::signed`]).
+    pub signed: bool,
+}
+
 impl Problem {
     /// The last part of the type.
     #[must_use]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use cvm_wire::problem::{Pending, Problem};
+use cvm_wire::signed::{self, Flattened};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http;
@@ -58,7 +59,16 @@ impl<'c> Request<'c> {
     }
 
     /// Sends a JSON body.
-    pub fn json(mut self, value: &impl Serialize) -> Self {
+    pub fn json(self, value: &impl Serialize) -> Self {
+        self.body(JSON, value)
+    }
+
+    /// Sends a signed request.
+    pub(super) fn signed(self, value: &Flattened) -> Self {
+        self.body(signed::MEDIA_TYPE, value)
+    }
+
+    fn body(mut self, media_type: &'static str, value: &impl Serialize) -> Self {
         // Full size from the start: a buffer that grows leaves copies of a token behind.
         let mut body = Zeroizing::new(Vec::with_capacity(REQUEST_BYTES_MAX));
         self.body = match serde_json::to_writer(&mut *body, value) {
@@ -68,7 +78,7 @@ impl<'c> Request<'c> {
             }
             Ok(()) => Ok(Some(body)),
         };
-        self.builder = self.builder.header(CONTENT_TYPE, JSON);
+        self.builder = self.builder.header(CONTENT_TYPE, media_type);
         self
     }
 

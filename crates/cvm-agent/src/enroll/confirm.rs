@@ -32,7 +32,7 @@ impl Default for ConfirmOptions {
     }
 }
 
-/// Confirms the certificate in a directory, over mTLS with it. Can be repeated.
+/// Confirms the certificate in a directory, over mTLS with it or signed with its key. Can be repeated.
 ///
 /// # Errors
 /// By blame, see [`Error`].
@@ -75,5 +75,8 @@ pub(crate) fn enrolled(directory: &Path) -> Result<DeviceRecord, Error> {
 
 /// Confirms the certificate that the client shows.
 pub(crate) fn ask_to_confirm(client: &Client, retries: &mut Retries<'_>) -> Result<(), Error> {
-    retries.run(|| client.post("/v1/certificates/confirm").send()?.accepted()).map(|_| ())
+    let nothing = None::<&()>;
+    retries
+        .run(|| client.post_as_holder("/v1/certificates/confirm", nothing)?.accepted())
+        .map(|_| ())
 }

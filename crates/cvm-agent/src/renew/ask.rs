@@ -52,8 +52,9 @@ impl Run<'_> {
         let client = self.client(self.pinned(), Some(device.0))?;
         self.reporter.step(&format!("asking {} for a new certificate", client.server()));
         let request = RenewRequest { csr: Some(csr.clone()) };
-        let asked =
-            self.retries.run(|| client.post("/v1/certificates/renew").json(&request).fetch());
+        let asked = self.retries.run(|| {
+            client.post_as_holder("/v1/certificates/renew", Some(&request))?.accepted()?.json()
+        });
         let vended = match (asked, &self.options.token) {
             (Err(fault), Some(token)) if fault.slug() == "certificate-expired" => {
                 let token = token.clone();

@@ -17,4 +17,5 @@ mod renew;
 mod renew_failures;
 mod server;
 mod service;
+mod signed;
 mod world;

@@ -200,7 +200,8 @@ pub(super) fn idempotency_key(fields: &HeaderMap) -> Result<Option<String>, Refu
 }
 
 fn live_briefs(device: &Device) -> Vec<CertificateBrief> {
-    let mut live: Vec<_> = device.live.iter().collect();
+    // What the platform has not named yet has nothing to be asked for by.
+    let mut live: Vec<_> = device.live.iter().filter(|live| !live.id.is_provisional()).collect();
     live.sort_by_key(|live| live.issued_at);
     let brief = |id: &cvm_core::id::CertificateId, state: CertificateState| CertificateBrief {
         certificate_id: id.to_string(),

@@ -3,7 +3,8 @@
 use cvm_core::attempt::{Explanation, explain};
 use cvm_core::decision::Denial;
 use cvm_core::key::{CsrError, WeakKey};
-use cvm_core::provisioning::Taken;
+use cvm_core::nonce::NonceError;
+use cvm_core::provisioning::{Taken, Unproven};
 
 use super::*;
 
@@ -30,6 +31,7 @@ fn refusals() -> Vec<(Refusal, u16)> {
         (Refusal::KeyNotAcceptable, 400),
         (Refusal::SlowDown { retry_after: Span(7) }, 429),
         (unavailable(), 503),
+        (Refusal::Unproven(Unproven::Nonce(NonceError::Expired)), 401),
         (Refusal::WeakKey(WeakKey::Roca), 400),
     ]
 }
@@ -99,7 +101,8 @@ fn every_problem_is_explained_with_what_it_means_and_what_to_do() {
 fn every_reason_that_explain_tells_apart_has_a_row_of_its_own() {
     let denied = denials().map(Refusal::AccessDenied);
     let taken = takings().map(Refusal::AlreadyIssued);
-    for refusal in denied.into_iter().chain(taken) {
+    let unproven = Unproven::ALL.map(Refusal::Unproven);
+    for refusal in denied.into_iter().chain(taken).chain(unproven) {
         row(refusal.slug(), refusal.reason());
     }
     for reason in Refusal::UNAVAILABLE_REASONS {

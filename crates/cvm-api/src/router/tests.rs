@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use axum::Extension;
 use axum::body::Body;
+use cvm_wire::signed::MEDIA_TYPE;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -188,12 +189,14 @@ mod document {
                 Listener::Operator => "operator",
             };
             assert_eq!(operation["tags"][0], tag, "{route:?}");
+            let content = &operation["requestBody"]["content"];
+            let is_signed = content.get(MEDIA_TYPE).is_some();
             let takes = match operation.pointer("/requestBody/required") {
                 None => Takes::Nothing,
+                Some(required) if is_signed && required == false => Takes::SignedOrNothing,
+                Some(_) if is_signed => Takes::SignedOrJson,
                 Some(required) if required == false => Takes::JsonOrNothing,
-                Some(_) if operation["requestBody"]["content"].get(NDJSON).is_some() => {
-                    Takes::Lines
-                }
+                Some(_) if content.get(NDJSON).is_some() => Takes::Lines,
                 Some(_) => Takes::Json,
             };
             assert_eq!(takes, route.endpoint.takes(), "{}", route.path);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cvm_api::{Peer, Side};
+use cvm_core::id::CertificateId;
 use cvm_core::testing::test_csr;
 use cvm_core::time::Span;
 use http::Request;
@@ -178,9 +179,10 @@ async fn refused_confirmations_count_with_refused_certificates() {
         |ports| ports,
     )
     .await;
-    assert_eq!(world.confirm(None).await.status, 401);
+    let unknown = Some(CertificateId([7; 32]));
+    assert_eq!(world.confirm(unknown).await.status, 403);
     assert_eq!(from(&world, "192.0.2.1", "{").await, 400);
-    let refused = world.confirm(None).await;
+    let refused = world.confirm(unknown).await;
     assert_eq!(refused.problem(), (429, "slow-down".into()));
     assert_eq!(refused.headers["retry-after"], "30");
     assert_eq!(from(&world, "192.0.2.1", "{").await, 429);

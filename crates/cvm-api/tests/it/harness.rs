@@ -64,7 +64,9 @@ impl Reply {
         assert_eq!(attempt.len(), 11);
         assert!(!problem["title"].as_str().unwrap().is_empty());
         assert!(!problem["detail"].as_str().unwrap().is_empty());
-        assert_eq!(problem.as_object().unwrap().len(), 5);
+        let is_signable = problem["signed"] == true;
+        assert_eq!(is_signable, problem["type"] == "/problems/certificate-required");
+        assert_eq!(problem.as_object().unwrap().len(), 5 + usize::from(is_signable));
         let waits = matches!(self.status.as_u16(), 429 | 503);
         assert_eq!(self.headers.contains_key("retry-after"), waits);
         assert_eq!(self.headers.contains_key("allow"), self.status == 405);

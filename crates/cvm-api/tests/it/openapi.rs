@@ -11,7 +11,8 @@ use cvm_wire::operator::{
     JournalRow, List, NewAdminToken, NewDevice, NewToken, Policy, Review, Revocation, Step,
     UnknownSerialNumbers,
 };
-use cvm_wire::problem::{Pending, Problem};
+use cvm_wire::problem::{Pending, Problem, Signable};
+use cvm_wire::signed::{Flattened, FreshNonce};
 use serde::Serialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -257,6 +258,11 @@ fn pending() -> BTreeSet<String> {
     names(&problem).union(&names(&pending)).cloned().collect()
 }
 
+fn certificate_required() -> BTreeSet<String> {
+    let problem = Problem { kind: t(), title: t(), status: 401, detail: t(), attempt: t() };
+    names(&problem).union(&names(&Signable { signed: true })).cloned().collect()
+}
+
 fn clock(maybe: Option<String>) -> Clock {
     Clock { now: t(), believed: t(), mark: maybe.clone(), trusted: true, reason: maybe }
 }
@@ -299,6 +305,7 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
         two("Certificate", (names(&certificate(full.clone())), names(&certificate(None)))),
         two("CertificateBrief", same(names(&brief()))),
         two("CertificateList", same(names(&list(certificate(None))))),
+        two("CertificateRequiredProblem", same(certificate_required())),
         two("Clock", (names(&clock(full.clone())), names(&clock(None)))),
         two("ClockAccepted", same(names(&clock_accepted(full.clone())))),
         two("Device", (names(&device(Some(secret()))), names(&device(None)))),
@@ -314,6 +321,7 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
         ),
         two("NewDevice", (names(&new_device(full.clone())), names(&new_device(None)))),
         two("NewToken", (names(&new_token(full.clone())), names(&new_token(None)))),
+        two("Nonce", same(names(&FreshNonce { nonce: t() }))),
         two("PendingProblem", same(pending())),
         two("Policy", same(names(&policy()))),
         two("PolicyList", same(names(&list(policy())))),
@@ -327,6 +335,10 @@ fn examples() -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
         two(
             "Revocation",
             (names(&Revocation { reason: full.clone() }), names(&Revocation { reason: None })),
+        ),
+        two(
+            "SignedRequest",
+            same(names(&Flattened { protected: t(), payload: t(), signature: t() })),
         ),
         two("Step", same(names(&step))),
         two("UnknownSerialNumbers", same(names(&unknown()))),

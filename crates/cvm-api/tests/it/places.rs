@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cvm_api::Limits;
-use cvm_core::certificate::CertificateRecord;
-use cvm_core::ports::{CarryOutError, IssueOrder, Platform, Ports};
+use cvm_core::id::{AttemptCode, Name, SerialNumber, ThingName};
+use cvm_core::key::{CheckedCsr, CsrError};
+use cvm_core::ports::{CarryOutError, Change, IssueOrder, Issued, Platform, Ports, Sought};
 use http::Request;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -26,13 +27,42 @@ struct Gated {
 
 #[async_trait]
 impl Platform for Gated {
-    async fn certificate_issue(
-        &self,
-        order: IssueOrder<'_>,
-    ) -> Result<CertificateRecord, CarryOutError> {
+    fn request_judge(&self, csr: &CheckedCsr, thing: &ThingName) -> Result<(), CsrError> {
+        self.platform.request_judge(csr, thing)
+    }
+
+    fn owe(&self, change: &mut Change) {
+        self.platform.owe(change);
+    }
+
+    async fn certificate_issue(&self, order: IssueOrder<'_>) -> Result<Issued, CarryOutError> {
         self.reached.add_permits(1);
         let _open = self.gate.acquire().await;
         self.platform.certificate_issue(order).await
+    }
+
+    async fn certificate_complete(
+        &self,
+        serial: &SerialNumber,
+        attempt: AttemptCode,
+    ) -> Result<(), CarryOutError> {
+        self.platform.certificate_complete(serial, attempt).await
+    }
+
+    async fn device_settle(
+        &self,
+        serial: &SerialNumber,
+        attempt: AttemptCode,
+    ) -> Result<Vec<Sought>, CarryOutError> {
+        self.platform.device_settle(serial, attempt).await
+    }
+
+    async fn orphans_end(&self, sought: &[Sought]) -> Result<usize, CarryOutError> {
+        self.platform.orphans_end(sought).await
+    }
+
+    async fn policy_is_known(&self, policy: &Name) -> Result<bool, CarryOutError> {
+        self.platform.policy_is_known(policy).await
     }
 }
 

@@ -9,7 +9,8 @@ use cvm_core::key::KeyAlgorithm;
 use cvm_core::ports::Ports;
 use cvm_core::registry::EmbeddedPlatform;
 use cvm_pki::{
-    CreateOptions, KeyPool, Pki, Protection, ServerOptions, SystemEntropy, VAULT_DIRECTORY, Vault,
+    CreateOptions, DevicesCa, KeyPool, Pki, Protection, ServerOptions, SystemEntropy,
+    VAULT_DIRECTORY, Vault,
 };
 use cvm_store::MemoryStore;
 use http::Request;
@@ -33,7 +34,8 @@ static PKI: LazyLock<TestPki> = LazyLock::new(|| {
     let hostnames = [String::from("localhost"), String::from("127.0.0.1")];
     let server = ServerOptions { hostnames: &hostnames, algorithm: KeyAlgorithm::EcP256 };
     let data_dir = directory.path();
-    let options = CreateOptions { data_dir, server, import: None, root_key_out: None, now: NOW };
+    let options =
+        CreateOptions { data_dir, server, devices: DevicesCa::Made, root_key_out: None, now: NOW };
     Pki::create(&vault, &options).unwrap();
     let pki = Pki::load(directory.path(), &vault, "http://crl.example").unwrap();
     let rsa = ServerOptions { algorithm: KeyAlgorithm::Rsa2048, ..server };
@@ -77,8 +79,15 @@ impl Server {
         Self::with(limits, |ports| ports).await
     }
 
-    /// Listeners over the real issuer, secrets, keys and entropy, and the time of the fake clock.
     pub(crate) async fn with(limits: Limits, replace: impl FnOnce(Ports) -> Ports) -> Self {
+        Self::settled(|settings| settings.limits = limits, replace).await
+    }
+
+    /// Listeners over the real issuer, secrets, keys and entropy, and the time of the fake clock.
+    pub(crate) async fn settled(
+        settle: impl FnOnce(&mut Settings),
+        replace: impl FnOnce(Ports) -> Ports,
+    ) -> Self {
         let store = Arc::new(MemoryStore::new());
         let (ports, ..) = fake_ports(&store);
         let issuer = PKI.pki.issuer();
@@ -91,7 +100,7 @@ impl Server {
             ..ports
         });
         let mut settings = Settings::new(String::from("https://localhost:8443"));
-        settings.limits = limits;
+        settle(&mut settings);
         let api = Api::new(provisioning(&ports).await, settings);
         let cvm_pki::ServerIdentity { chain, key, .. } = first_identity();
         let identity = Arc::new(ServerIdentity::new(chain.clone(), key).unwrap());
@@ -107,20 +116,9 @@ impl Server {
 
     /// Registers a device for which the server makes keys, and vends its certificate.
     pub(crate) async fn enroll(&self, serial: &str) -> Identity {
-        let token = "a-token-that-the-test-brings";
-        let body = serde_json::json!({"serialNumber": serial, "token": token, "profile": "open"});
-        let mut client = Client::connect(self.operator.local_addr(), Protocol::Http1, None).await;
-        let request = Request::post("/v1/devices")
-            .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
-            .header("content-type", "application/json")
-            .body(Bytes::from(body.to_string()))
-            .unwrap();
-        assert_eq!(client.send(request).await.unwrap().status, 201);
-        let mut client = Client::connect(self.device_addr(), Protocol::Http2, None).await;
+        let token = self.register(serial).await;
         let body = serde_json::json!({"serialNumber": serial, "token": token});
-        let reply = client.send(post("/v1/certificates", &body.to_string())).await.unwrap();
-        assert_eq!(reply.status, 201, "{}", reply.text());
-        let vended = reply.json();
+        let vended = self.vend(&body).await;
         let pem = |name: &str| vended[name].as_str().unwrap().as_bytes().to_vec();
         Identity {
             chain: vec![
@@ -129,6 +127,44 @@ impl Server {
             ],
             key: PrivateKeyDer::from_pem_slice(&pem("privateKey")).unwrap(),
         }
+    }
+
+    /// Registers a device, and vends the certificate (DER) of this request.
+    pub(crate) async fn vend_for(&self, serial: &str, csr: &str) -> Vec<u8> {
+        let token = self.register(serial).await;
+        let body = serde_json::json!({"serialNumber": serial, "token": token, "csr": csr});
+        let pem = self.vend(&body).await["certificate"].as_str().unwrap().as_bytes().to_vec();
+        CertificateDer::from_pem_slice(&pem).unwrap().to_vec()
+    }
+
+    async fn register(&self, serial: &str) -> &'static str {
+        let token = "a-token-that-the-test-brings";
+        let body = serde_json::json!({"serialNumber": serial, "token": token, "profile": "open"});
+        assert_eq!(self.operator_post("/v1/devices", &body.to_string()).await.status, 201);
+        token
+    }
+
+    async fn vend(&self, body: &serde_json::Value) -> serde_json::Value {
+        let mut client = Client::connect(self.device_addr(), Protocol::Http2, None).await;
+        let reply = client.send(post("/v1/certificates", &body.to_string())).await.unwrap();
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()
+    }
+
+    /// An operator's word that needs no body.
+    pub(crate) async fn operate(&self, path: &str) {
+        let reply = self.operator_post(path, "{}").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+
+    async fn operator_post(&self, path: &str, body: &str) -> Reply {
+        let mut client = Client::connect(self.operator.local_addr(), Protocol::Http1, None).await;
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+            .header("content-type", "application/json")
+            .body(Bytes::from(body.to_owned()))
+            .unwrap();
+        client.send(request).await.unwrap()
     }
 }
 
