@@ -116,6 +116,8 @@ impl Filling {
             sealed: None,
             review: None,
             contested: Vec::new(),
+            reservation: None,
+            owed: Vec::new(),
             version: 0,
         })
     }

@@ -9,6 +9,7 @@
 mod admin;
 mod doctor;
 mod import;
+mod init;
 mod list;
 mod on_device;
 mod rehearse;
@@ -17,11 +18,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::HostName;
-
 pub(crate) use admin::{AdminCommand, AdminTokenCommand, AdminTokenCreate};
 pub(crate) use doctor::Doctor;
 pub(crate) use import::Import;
+pub(crate) use init::Init;
 pub(crate) use list::{DeviceList, ListArgs};
 pub(crate) use on_device::{Enroll, KeyAlgorithm, Renew, TokenArgs};
 pub(crate) use rehearse::{KeyExchange as RehearseKeyExchange, Rehearse};
@@ -108,33 +108,6 @@ pub(crate) struct Dev {
     /// Keep the server's data here instead of throwing it away
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Init {
-    #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// Seal the vault under the passphrase in the first line of this file; asked for if neither
-    /// this nor --unsealed is given
-    #[arg(long, value_name = "FILE", conflicts_with = "unsealed")]
-    pub(crate) passphrase_file: Option<PathBuf>,
-    /// Do not seal the vault: who can read the data directory has the CA keys
-    #[arg(long)]
-    pub(crate) unsealed: bool,
-    /// Write the root key here and keep no copy in the vault
-    #[arg(long, value_name = "FILE")]
-    pub(crate) root_key_out: Option<PathBuf>,
-    /// Use this CA to sign devices' certificates, instead of one below our own root
-    #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
-    pub(crate) import_ca: Vec<PathBuf>,
-    /// A name or address of this server, for its certificate; may be repeated
-    #[arg(long, value_name = "NAME", default_value = "localhost")]
-    pub(crate) hostname: Vec<HostName>,
-    /// Write the admin token here (default: admin-token in the data directory)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) admin_token_out: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

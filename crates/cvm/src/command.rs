@@ -25,6 +25,9 @@ use crate::cli::{
 };
 use crate::failure::Done;
 
+#[cfg(feature = "aws")]
+pub(crate) use config::load as config_load;
+
 /// Does what was typed.
 pub(crate) fn run(cli: Cli) -> Done {
     match cli.command {

@@ -3,17 +3,26 @@
 //! A value comes from the file, from `CVM_SECTION__KEY`, or is the default; which, `cvm config
 //! show` tells. A key that nobody knows is a fault: a misspelt limit must not be no limit.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod issuance;
 mod limits;
 mod listen;
 mod notify;
+mod places;
 mod read;
 mod sections;
 mod trace;
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "aws")]
+pub(crate) use aws::{Bucket, IotCore, IssuerKind, PolicyKind, Routes, Table};
 pub(crate) use notify::{Notify, WebhookUrl};
+pub(crate) use places::{
+    DEFAULT_STORE, KeyReference, PlatformKind, PlatformName, PlatformPlace, StorePlace, StoreUrl,
+    VaultPlace, VaultUrl,
+};
 pub(crate) use read::{Fault, Setting};
 pub(crate) use sections::{Config, HostName, Log, LogFormat, LogLevel, ServerKey};
 #[cfg(feature = "otel")]
@@ -54,6 +63,15 @@ pub(crate) fn load(
         Err(source) => return Err(ConfigError::File { path: path.to_owned(), source }),
     };
     parse(&text, variables).map_err(ConfigError::Faults)
+}
+
+/// Where the registry is, as far as `variables` say; nothing else of them is judged.
+pub(crate) fn store_said(
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<StorePlace, Vec<Fault>> {
+    let mut reader = Reader::new("", variables)?;
+    let store = places::store(&mut reader);
+    reader.judged().map(|()| store)
 }
 
 fn parse(

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use cvm_api::{Api, Serving, Settings};
 use cvm_core::error::chain_of;
 use cvm_core::profile::{Profiles, Reissue};
-use cvm_pki::{Passphrase, files};
+use cvm_pki::{Passphrase, Pki, PkiError, files};
 use cvm_store::{Stores, Synchronous};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -27,7 +27,7 @@ use crate::config::{Config, HostName};
 use crate::data_dir::{Hold, Layout, hold};
 use crate::failure::{Done, Exit, Failure};
 
-use metrics::{Metrics, MetricsServing, Source};
+use metrics::{MetricsServing, Source};
 use notify::Sending;
 
 /// A server that accepts.
@@ -58,7 +58,7 @@ pub(crate) async fn start(
     let hold = hold(layout)?;
     descriptors::raise_limit(files_needed(config));
     // Argon2's memory is given back before anything listens.
-    let vault = compose::open_vault(layout, passphrase)?;
+    let vault = compose::open_vault(layout, config, passphrase).await?;
     let device_listener = bind("[http] listen", config.http.listen).await?;
     let operator_listener = bind("[operator] listen", config.operator_listen).await?;
     let plain_listener = bind_optional("[http] plain_listen", config.http.plain_listen).await?;
@@ -67,13 +67,14 @@ pub(crate) async fn start(
     let crl_url = config.http.crl_url.clone().unwrap_or_else(|| public_url.clone());
     let composed = compose::compose(layout, config, &vault, &crl_url).await?;
     drop(vault);
+    check_signing_key(&composed.pki).await?;
     warn_of_loopback(config, &public_url);
     warn_of_always(config);
     warn_of_unsynced(config);
     // By what is believed: no wrong clock may put a good certificate out of use.
     let now = composed.clock.believed();
     let identities = identity::Identities::load(layout, config, &composed.pki, now)?;
-    let settings = settings(config, &public_url, &composed.metrics);
+    let settings = settings(config, &public_url, &composed);
     let api = Api::new(composed.provisioning.clone(), settings);
     let device = cvm_api::serve_device(device_listener, &identities.device, &api)
         .map_err(|error| not_started(&error))?;
@@ -101,6 +102,19 @@ pub(crate) async fn start(
         running.announce(path)?;
     }
     Ok(running)
+}
+
+/// A key that is kept elsewhere must be the right one; one that cannot be reached now keeps nobody
+/// from what needs no signature.
+async fn check_signing_key(pki: &Pki) -> Done {
+    match pki.issuer().key_check().await {
+        Ok(()) => Ok(()),
+        Err(PkiError::RemoteKey(error)) => {
+            tracing::warn!(%error, "no certificate can be issued until the signing key answers");
+            Ok(())
+        }
+        Err(error) => Err(Failure::new(Exit::Failed, chain_of(&error))),
+    }
 }
 
 impl Running {
@@ -210,7 +224,10 @@ fn public_url(config: &Config, listener: &TcpListener) -> Result<String, Failure
         .map_err(|error| Failure::new(Exit::Failed, format!("[http] listen: {error}")))?;
     let name = config.http.hostnames.first().map_or("localhost", |HostName(name)| name.as_str());
     let host = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
-    Ok(format!("https://{host}:{}", address.port()))
+    Ok(match address.port() {
+        443 => format!("https://{host}"),
+        port => format!("https://{host}:{port}"),
+    })
 }
 
 fn warn_of_loopback(config: &Config, public_url: &str) {
@@ -238,9 +255,10 @@ fn warn_of_always(config: &Config) {
 
 /// Warns of a store from which a power cut takes certificates that devices hold.
 fn warn_of_unsynced(config: &Config) {
-    if cvm_store::synchronous(&config.store_url).is_ok_and(|it| it == Synchronous::Off) {
+    let Some(url) = config.sqlite_url() else { return };
+    if cvm_store::synchronous(url).is_ok_and(|it| it == Synchronous::Off) {
         tracing::error!(
-            url = config.store_url,
+            url,
             "[store] url says synchronous=off: a power cut LOSES certificates that devices already \
              hold; it is for rehearsals only: take `?synchronous=off` away"
         );
@@ -260,14 +278,16 @@ fn connections_max(config: &Config) -> u64 {
     u64::try_from(in_all).unwrap_or(u64::MAX)
 }
 
-fn settings(config: &Config, public_url: &str, metrics: &Metrics) -> Settings {
+fn settings(config: &Config, public_url: &str, composed: &Composed) -> Settings {
     let limits = &config.limits;
     Settings {
         operator_on_device_listener: config.http.has_operator_api,
         refusals_per_address: limits.refusals_per_address,
         trusted_networks: limits.trusted_networks.clone(),
+        trusted_proxies: config.http.trusted_proxies.clone(),
         limits: limits.door,
-        observer: Some(metrics.observer()),
+        observer: Some(composed.metrics.observer()),
+        mqtt_endpoint: composed.mqtt_endpoint.clone(),
         ..Settings::new(public_url.to_owned())
     }
 }

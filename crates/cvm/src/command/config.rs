@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::cli::ConfigArgs;
-use crate::config::{ConfigError, Loaded, Setting, WebhookUrl};
+use crate::config::{ConfigError, Loaded, Setting, StorePlace, WebhookUrl};
 use crate::data_dir::Layout;
 use crate::failure::{Done, Exit, Failure};
 use crate::{environment, output};
@@ -15,6 +15,12 @@ pub(crate) fn load(file: Option<&Path>, layout: &Layout) -> Result<Loaded, Failu
     let path: PathBuf = file.map_or_else(|| layout.config(), Path::to_owned);
     crate::config::load(&path, file.is_some(), environment::variables())
         .map_err(|error| failure(&path, &error))
+}
+
+/// Where the registry is by the environment alone, as `serve` would find it without a file.
+pub(crate) fn store_said() -> Result<StorePlace, Failure> {
+    crate::config::store_said(environment::variables())
+        .map_err(|faults| failure(Path::new("the environment"), &ConfigError::Faults(faults)))
 }
 
 /// The failure of a configuration that cannot be run with.

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 use super::init::{Wishes, make};
 use super::{remote, serve as serve_command};
 use crate::cli::Dev;
-use crate::config;
+use crate::config::{self, DEFAULT_STORE, StorePlace, VaultPlace};
 use crate::data_dir::{Layout, read_secret};
 use crate::failure::{Done, Exit, Failure};
 use crate::serve::{self, Running};
@@ -113,6 +113,10 @@ fn prepare(layout: &Layout) -> Result<config::Config, Failure> {
                 hostnames: &[String::from("localhost")],
                 root_key_out: None,
                 import: None,
+                vault: &VaultPlace::File,
+                store: &StorePlace::Sqlite(DEFAULT_STORE.to_owned()),
+                settings: &[],
+                ca_key: None,
                 admin_token_out: None,
             },
         )?;

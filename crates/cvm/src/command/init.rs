@@ -3,26 +3,30 @@
 //! It is made beside its place and moved there whole, so that a crash leaves nothing that looks
 //! like one.
 
+#[cfg(feature = "aws")]
+mod bucket;
+mod keys;
+mod registry;
+
 use std::path::{Path, PathBuf};
 
 use cvm_core::error::chain_of;
 use cvm_core::id::hex;
 use cvm_core::key::KeyAlgorithm;
-use cvm_core::operator::{Actor, AdminToken, Role};
-use cvm_core::policy::{DEFAULT_DOCUMENT, DEFAULT_POLICY, Policy};
-use cvm_core::ports::{CredentialError, Entropy, Secrets};
-use cvm_core::provisioning::{admin_token_created_event, policy_put_event};
+use cvm_core::ports::Entropy;
 use cvm_core::time::Timestamp;
 use cvm_core::token::Token;
 use cvm_pki::{
-    CreateOptions, Created, ImportedCa, Passphrase, Pki, Protection, ServerOptions, SystemEntropy,
-    Vault, files,
+    CreateOptions, Created, DevicesCa, ImportedCa, Passphrase, Pki, ServerOptions, SystemEntropy,
+    files,
 };
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use self::keys::{NewKey, NewVault};
 use crate::cli::Init;
 use crate::compose;
+use crate::config::{KeyReference, PlatformKind, StorePlace, VaultPlace};
 use crate::data_dir::Layout;
 use crate::failure::{Done, Exit, Failure};
 use crate::serve::clock::system_now;
@@ -38,6 +42,14 @@ pub(crate) struct Wishes<'a> {
     pub(crate) root_key_out: Option<&'a Path>,
     /// The CA that signs devices, with its key, where the operator brings one.
     pub(crate) import: Option<(&'a Path, &'a Path)>,
+    /// Where the vault goes.
+    pub(crate) vault: &'a VaultPlace,
+    /// Where the registry goes.
+    pub(crate) store: &'a StorePlace,
+    /// What the configuration is to say besides, each in its section.
+    pub(crate) settings: &'a [(&'static str, String)],
+    /// The key that signs devices, where it is kept elsewhere.
+    pub(crate) ca_key: Option<&'a KeyReference>,
     /// Where the admin token goes instead of into the data directory.
     pub(crate) admin_token_out: Option<&'a Path>,
 }
@@ -50,6 +62,10 @@ pub(crate) fn run(args: &Init) -> Done {
         true => None,
         false => Some(passphrase::choose(args.passphrase_file.as_deref())?),
     };
+    let store = match &args.store {
+        Some(store) => store.place.clone(),
+        None => super::config::store_said()?,
+    };
     let hostnames: Vec<String> = args.hostname.iter().map(|name| name.0.clone()).collect();
     let wishes = Wishes {
         passphrase: passphrase.as_ref(),
@@ -59,6 +75,10 @@ pub(crate) fn run(args: &Init) -> Done {
             [certificate, key] => Some((certificate, key)),
             _ => None,
         },
+        vault: &args.vault.place,
+        store: &store,
+        settings: &settings(args),
+        ca_key: args.ca_key.as_ref(),
         admin_token_out: args.admin_token_out.as_deref(),
     };
     let created = make(&layout, &wishes)?;
@@ -70,6 +90,7 @@ pub(crate) fn run(args: &Init) -> Done {
         "operatorUrl": "https://localhost:8445",
         "adminTokenFile": token_path,
         "sealed": !args.unsealed,
+        "vault": args.vault.text,
     });
     output::result(args.output.output, &result, |_, text| {
         text.facts(&[
@@ -79,12 +100,33 @@ pub(crate) fn run(args: &Init) -> Done {
             ("admin token", format!("in {}", token_path.display())),
         ]);
         if args.unsealed {
-            output::note(
-                "The vault is not sealed: who can read the data directory has the CA keys.",
-            );
+            let where_it_is = match &args.vault.place {
+                VaultPlace::File => "the data directory",
+                #[cfg(feature = "aws")]
+                VaultPlace::S3(_) => "its object in the bucket",
+            };
+            output::note(format!(
+                "The vault is not sealed: who can read {where_it_is} has the CA keys."
+            ));
         }
         output::note(format!("Next: cvm serve --data-dir {directory}"));
     })
+}
+
+/// What the configuration has to say because this was asked for.
+fn settings(args: &Init) -> Vec<(&'static str, String)> {
+    let url = |text: &String| format!("url = {text:?}");
+    let mut settings = Vec::new();
+    if args.vault.place != VaultPlace::File {
+        settings.push(("vault", url(&args.vault.text)));
+    }
+    if let Some(store) = &args.store {
+        settings.push(("store", url(&store.text)));
+    }
+    if args.platform.0 != PlatformKind::Embedded {
+        settings.push(("platform", format!("kind = \"{}\"", args.platform.0)));
+    }
+    settings
 }
 
 /// Makes the data directory beside its place, then moves it there.
@@ -167,10 +209,8 @@ fn fill(layout: &Layout, wishes: &Wishes<'_>) -> Result<Created, Failure> {
     let failed = |what: &str, error: &(dyn std::error::Error + 'static)| {
         Failure::new(Exit::Failed, format!("{what}: {}", chain_of(error)))
     };
-    let protection = wishes.passphrase.map_or(Protection::Unsealed, Protection::Sealed);
-    let vault_dir = layout.root.join(cvm_pki::VAULT_DIRECTORY);
-    let vault = Vault::create(&vault_dir, protection)
-        .map_err(|error| failed("making the vault", &error))?;
+    let new = NewVault::make(layout, wishes)?;
+    let key = NewKey::find(wishes)?;
     let read = |path: &Path| {
         std::fs::read_to_string(path)
             .map(Zeroizing::new)
@@ -182,64 +222,47 @@ fn fill(layout: &Layout, wishes: &Wishes<'_>) -> Result<Created, Failure> {
     };
     let hostnames = compose::certificate_names(wishes.hostnames);
     let created = Pki::create(
-        &vault,
+        new.vault(),
         &CreateOptions {
             data_dir: &layout.root,
             server: ServerOptions { hostnames: &hostnames, algorithm: KeyAlgorithm::EcP256 },
-            import: imported
-                .as_ref()
-                .map(|(certificate_pem, key_pem)| ImportedCa { certificate_pem, key_pem }),
+            devices: match &imported {
+                Some((certificate_pem, key_pem)) => {
+                    DevicesCa::Imported(ImportedCa { certificate_pem, key_pem })
+                }
+                None => key.devices(),
+            },
             root_key_out: wishes.root_key_out,
             now,
         },
     )
     .map_err(|error| failed("making the CAs", &error))?;
-    let pki = Pki::load(&layout.root, &vault, "http://localhost")
-        .map_err(|error| failed("loading what was made", &error))?;
-    write_config(layout, wishes.hostnames)?;
+    let pki =
+        key.load(layout, new.vault()).map_err(|error| failed("loading what was made", &error))?;
+    write_config(layout, wishes)?;
     let token = Token::generate(&SystemEntropy);
-    write_store(layout, &*pki.secrets(), &token, now)?;
+    registry::write((layout, wishes.store), &*pki.secrets(), &token, now)?;
     let in_directory = layout.admin_token();
     let path = wishes.admin_token_out.unwrap_or(&in_directory);
     files::write_new(path, Zeroizing::new(format!("{}\n", token.expose())).as_bytes())
         .map_err(|error| Failure::file("writing the admin token to", path, &error))?;
+    if *wishes.vault != VaultPlace::File {
+        // Operators' commands beside the data directory verify the server by it.
+        let path = layout.root_ca();
+        files::write_new(&path, created.root_pem.as_bytes())
+            .map_err(|error| Failure::file("writing", &path, &error))?;
+    }
+    new.keep(&created)?;
     Ok(created)
 }
 
-/// The store with the default policy and the owner's credential.
-fn write_store(layout: &Layout, secrets: &dyn Secrets, token: &Token, now: Timestamp) -> Done {
-    let failed = |what: String| Failure::new(Exit::Failed, format!("making the store: {what}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-    let stores = cvm_store::open("sqlite:cvm.db", &layout.root);
-    let stores = stores.map_err(|error| failed(chain_of(&error)))?;
-    let name = "init".parse().map_err(|error: cvm_core::id::IdError| failed(error.to_string()))?;
-    let policy =
-        DEFAULT_POLICY.parse().map_err(|error: cvm_core::id::IdError| failed(error.to_string()))?;
-    let admin = AdminToken {
-        id: AdminToken::new_id(&name, &SystemEntropy),
-        name,
-        role: Role::Owner,
-        mac: secrets.admin_token_mac(token),
-        created_at: now,
-        expires_at: None,
-        revoked_at: None,
-    };
-    let made = admin_token_created_event(&admin, Actor::Server);
-    let policy = Policy { name: policy, document: DEFAULT_DOCUMENT.to_owned(), updated_at: now };
-    let event = policy_put_event(&policy, Actor::Server);
-    let written = runtime.block_on(async {
-        stores.policies.policy_put(policy, event).await?;
-        stores.operators.admin_token_add(admin, made).await?;
-        stores.store.mark_raise(now).await?;
-        Ok::<_, CredentialError>(())
-    });
-    written.map_err(|error| failed(chain_of(&error)))
-}
-
-fn write_config(layout: &Layout, hostnames: &[String]) -> Done {
-    let names: Vec<String> = hostnames.iter().map(|name| format!("{name:?}")).collect();
-    let text = include_str!("init/cvm.toml").replace("\"localhost\"", &names.join(", "));
+fn write_config(layout: &Layout, wishes: &Wishes<'_>) -> Done {
+    let names: Vec<String> = wishes.hostnames.iter().map(|name| format!("{name:?}")).collect();
+    let mut text = include_str!("init/cvm.toml").replace("\"localhost\"", &names.join(", "));
+    for (section, setting) in wishes.settings {
+        let heading = format!("[{section}]\n");
+        text = text.replace(&heading, &format!("{heading}{setting}\n"));
+    }
     let path = layout.config();
     files::write_new(&path, text.as_bytes())
         .map_err(|error| Failure::file("writing", &path, &error))

@@ -202,10 +202,15 @@ impl Reader {
 
     /// Takes note of a key that a later version reads: it may stand there and has no effect.
     pub(crate) fn later(&mut self, section: &str, keys: &[&str]) {
+        self.without_effect(section, keys, "in this version");
+    }
+
+    /// Takes note of a key that may stand there and has no effect, and says when that is.
+    pub(crate) fn without_effect(&mut self, section: &str, keys: &[&str], when: &str) {
         for key in keys {
             let place = (section.to_owned(), (*key).to_owned());
             if self.given.contains_key(&place) {
-                self.notes.push(format!("[{section}] {key} has no effect in this version"));
+                self.notes.push(format!("[{section}] {key} has no effect {when}"));
                 self.asked.insert(place);
             }
         }
@@ -266,6 +271,11 @@ impl Reader {
             Some((_, Origin::Default | Origin::File)) | None => format!("[{section}] {key}"),
         };
         self.faults.push(Fault { place, what });
+    }
+
+    /// Whether what was read so far is right.
+    pub(crate) fn judged(self) -> Result<(), Vec<Fault>> {
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
     }
 
     /// Everything that was read, unless something is wrong.

@@ -4,11 +4,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use cvm_api::Network;
 use cvm_core::profile::Profiles;
 
+#[cfg(feature = "aws")]
+use super::aws::Routes;
 use super::issuance::read_profiles;
 use super::limits::Limits;
 use super::listen::{self, Place};
+use super::places::{self, PlatformPlace, StorePlace, VaultPlace};
 use super::trace::Trace;
 use super::{Notify, Reader, notify};
 
@@ -16,8 +20,15 @@ use super::{Notify, Reader, notify};
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// `[store] url`: where the registry lives; `sqlite:` and a path from the data directory, and for
-    /// rehearsals of power cuts only `?synchronous=off` behind it.
-    pub(crate) store_url: String,
+    /// rehearsals of power cuts only `?synchronous=off` behind it; or `dynamodb://` and a table.
+    pub(crate) store: StorePlace,
+    /// `[vault] url`: where the CAs' keys are; `file:vault`, or `s3://` and a bucket.
+    pub(crate) vault: VaultPlace,
+    /// `[platform]`: whose things devices become.
+    pub(crate) platform: PlatformPlace,
+    /// `[lambda] routes`: which routes a function has.
+    #[cfg(feature = "aws")]
+    pub(crate) routes: Routes,
     /// `[http]`.
     pub(crate) http: Http,
     /// `[operator] listen`: address and port of the operator API.
@@ -57,6 +68,8 @@ pub(crate) struct Http {
     pub(crate) brought: Option<(String, String)>,
     /// Of which kind our server certificate's key is.
     pub(crate) server_key: ServerKey,
+    /// Who is believed to tell whom a request comes from: proxies that end TLS.
+    pub(crate) trusted_proxies: Vec<Network>,
     /// Whether the device listener serves the operator API too.
     pub(crate) has_operator_api: bool,
 }
@@ -127,13 +140,6 @@ choice!(
         Debug = "debug"
     }
 );
-choice!(
-    /// The IoT platform.
-    PlatformKind {
-        /// Our own, in this process.
-        Embedded = "embedded"
-    }
-);
 /// A DNS name or an IP address of this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostName(pub(crate) String);
@@ -149,37 +155,35 @@ impl FromStr for HostName {
     }
 }
 
-/// A store's URL, checked as far as it goes without opening it.
-struct StoreUrl(String);
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        cvm_store::url_check(text).map_err(|error| error.to_string())?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-/// An `http://` or `https://` URL without a path.
+/// An `http://` or `https://` URL that paths are put behind: of a host, or of a stage of an API.
 struct BaseUrl(Option<String>);
 
 impl FromStr for BaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        const NOWHERE: [char; 5] = ['?', '#', ' ', '@', '"'];
         let text = text.trim_end_matches('/');
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         match rest {
             _ if text.is_empty() => Ok(Self(None)),
-            Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', ' ']) => {
-                Ok(Self(Some(text.to_owned())))
+            Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !rest.contains(NOWHERE) => {
+                Ok(Self(Some(normalised(text))))
             }
-            _ => {
-                Err(String::from("expected a URL without a path, such as https://cvm.example:8443"))
-            }
+            _ => Err(String::from("expected a URL such as https://cvm.example:8443")),
         }
     }
+}
+
+/// RFC 3986, section 6.2: the host in lower case, without the scheme's own port. Devices that sign
+/// their requests write it so too, and both are compared byte for byte.
+fn normalised(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let path_begins = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(path_begins);
+    let own_port = if scheme == "https" { ":443" } else { ":80" };
+    let authority = authority.strip_suffix(own_port).unwrap_or(authority);
+    format!("{scheme}://{}{path}", authority.to_ascii_lowercase())
 }
 
 const HTTP_LISTEN: Place = ("http", "listen");
@@ -189,15 +193,9 @@ const PLAIN_LISTEN: Place = ("http", "plain_listen");
 
 impl Config {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let store_url: Option<StoreUrl> = reader.text("store", "url", "sqlite:cvm.db");
-        let store_url = store_url.map(|url| url.0).unwrap_or_default();
-        let _kind: Option<PlatformKind> = reader.text("platform", "kind", "embedded");
-        reader.later("platform", &["account", "region"]);
-        let vault_url: String = reader.text("vault", "url", "file:vault").unwrap_or_default();
-        if vault_url != "file:vault" {
-            let what = String::from("this version has \"file:vault\" only");
-            reader.fault("vault", "url", what);
-        }
+        let store = places::store(reader);
+        let platform = places::platform(reader);
+        let vault = places::vault(reader);
         let http = Http::read(reader);
         let operator_listen = listen::address(reader, OPERATOR_LISTEN, "127.0.0.1:8445");
         let metrics_listen = listen::optional(reader, METRICS_LISTEN, "127.0.0.1:9464");
@@ -208,7 +206,6 @@ impl Config {
             (METRICS_LISTEN, metrics_listen),
         ];
         listen::refuse_shared(reader, &listeners);
-        reader.later("mqtt", &["listen", "public_endpoint"]);
         reader.later("journal", &["mirror"]);
         reader.later("queue", &["url"]);
         let notify = notify::read(reader);
@@ -219,8 +216,16 @@ impl Config {
             level: reader.text("log", "level", "info").unwrap_or(LogLevel::Info),
         };
         let trace = Trace::read(reader);
+        #[cfg(feature = "aws")]
+        let routes = super::aws::routes(reader);
+        #[cfg(not(feature = "aws"))]
+        reader.without_effect("lambda", &["routes"], "in this build");
         Self {
-            store_url,
+            store,
+            vault,
+            platform,
+            #[cfg(feature = "aws")]
+            routes,
             http,
             operator_listen,
             metrics_listen,
@@ -229,6 +234,17 @@ impl Config {
             limits,
             log,
             trace,
+        }
+    }
+}
+
+impl Config {
+    /// The URL of a registry that is a file of this machine.
+    pub(crate) fn sqlite_url(&self) -> Option<&str> {
+        match &self.store {
+            StorePlace::Sqlite(url) => Some(url),
+            #[cfg(feature = "aws")]
+            StorePlace::DynamoDb(_) => None,
         }
     }
 }
@@ -256,7 +272,15 @@ impl Http {
             let what = String::from("this version has no compatibility routes: leave it empty");
             reader.fault("http", "compatibility", what);
         }
-        reader.later("http", &["trusted_proxies"]);
+        let trusted_proxies: Vec<Network> =
+            reader.list("http", "trusted_proxies", &[]).unwrap_or_default();
+        if trusted_proxies.iter().any(Network::is_everyone) {
+            let what = String::from(
+                "everybody would be believed whose certificate and address a request is: name \
+                 the proxies' own networks",
+            );
+            reader.fault("http", "trusted_proxies", what);
+        }
         Self {
             listen,
             plain_listen,
@@ -265,6 +289,7 @@ impl Http {
             crl_url: crl_url.and_then(|url| url.0),
             brought: (!certificate.is_empty()).then_some((certificate, key)),
             server_key: reader.text("http", "server_key", "EC_P256").unwrap_or(ServerKey::EcP256),
+            trusted_proxies,
             has_operator_api: reader.truth("http", "operator", false).unwrap_or_default(),
         }
     }

@@ -140,6 +140,30 @@ fn keys_of_later_versions_are_noted_and_have_no_effect() {
 }
 
 #[test]
+fn a_public_url_is_normalised_as_devices_sign_it() {
+    let check = |url: &str, expected: &str| {
+        let loaded = loaded(&format!("[http]\npublic_url = \"{url}\"\n"), &[]);
+        assert_eq!(loaded.config.http.public_url.as_deref(), Some(expected));
+    };
+    check("https://CVM.example:443/", "https://cvm.example");
+    check("https://cvm.example:8443", "https://cvm.example:8443");
+    check("https://[2001:DB8::1]:443", "https://[2001:db8::1]");
+    check("http://cvm.example:80", "http://cvm.example");
+    check("https://cvm.example:4430", "https://cvm.example:4430");
+}
+
+#[test]
+fn proxies_are_named_by_their_networks_and_never_all() {
+    let list = "[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n";
+    assert_eq!(loaded(list, &[]).config.http.trusted_proxies.len(), 2);
+    for all in ["0.0.0.0/0", "::/0"] {
+        let list = format!("[http]\ntrusted_proxies = [\"{all}\"]\n");
+        assert!(faults(&list)[0].contains("name the proxies' own networks"));
+    }
+    assert!(faults("[http]\ntrusted_proxies = [\"proxy\"]\n")[0].contains("expected a network"));
+}
+
+#[test]
 fn metrics_are_off_where_they_listen_nowhere() {
     assert_eq!(loaded("[metrics]\nlisten = \"\"\n", &[]).config.metrics_listen, None);
     let off = loaded("", &[("CVM_METRICS__LISTEN", "")]);
@@ -212,4 +236,51 @@ fn what_is_printed_of_a_webhooks_url_is_its_host() {
         loaded("[[notify]]\nurl = \"https://h.example/secret?secret\"\n", &[]).config.notify;
     assert!(!format!("{notify:?}").contains("/secret"), "{notify:?}");
     assert_eq!(notify[0].url.to_string(), "https://h.example/redacted");
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn what_is_on_aws_takes_a_build_that_has_it() {
+    let texts = [
+        "[store]\nurl = \"dynamodb://cvm\"\n",
+        "[vault]\nurl = \"s3://my-bucket/cvm\"\n",
+        "[platform]\nkind = \"aws-iot-core\"\nissuer = \"own-ca\"\nregion = \"eu-central-1\"\n",
+    ];
+    for text in texts {
+        let faults = faults(text);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains("this cvm was built without --features aws"), "{faults:?}");
+    }
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn a_home_on_aws_is_named_by_its_urls() {
+    let text = "[store]\nurl = \"dynamodb://cvm?region=eu-central-1\"\n[vault]\nurl = \"s3://my-bucket/p\"\n[platform]\nkind = \"aws-iot-core\"\nissuer = \"own-ca\"\nendpoint = \"http://127.0.0.1:1\"\n[mqtt]\npublic_endpoint = \"abc-ats.iot.eu-central-1.amazonaws.com:8883\"\n[lambda]\nroutes = \"operator\"\n";
+    let loaded = loaded(text, &[]);
+    assert_eq!(loaded.notes, [""; 0]);
+    let config = loaded.config;
+    assert_eq!((config.sqlite_url(), config.routes), (None, Routes::Operator));
+    let PlatformPlace::AwsIotCore(core) = config.platform else { panic!("{:?}", config.platform) };
+    assert_eq!(core.issuer, IssuerKind::OwnCa);
+    assert_eq!(core.place.endpoint.as_deref(), Some("http://127.0.0.1:1"));
+    assert_eq!(core.place.region, None);
+    assert!(core.public_endpoint.is_some());
+}
+
+#[test]
+fn what_belongs_to_another_platform_is_noted() {
+    let loaded = loaded("[platform]\nissuer = \"own-ca\"\nregion = \"local-1\"\n", &[]);
+    let wanted = "[platform] issuer has no effect with kind = \"embedded\"";
+    assert_eq!(loaded.notes.len(), 2);
+    assert!(loaded.notes.iter().any(|note| note == wanted), "{:?}", loaded.notes);
+}
+
+#[test]
+fn a_public_url_may_be_that_of_a_stage() {
+    let url = |text: &str| loaded(&format!("[http]\npublic_url = {text:?}\n"), &[]).config.http;
+    assert_eq!(url("https://a.example/prod/").public_url.unwrap(), "https://a.example/prod");
+    for bad in ["https://", "https:///x", "https://a?x", "https://u@a", "a.example"] {
+        assert_eq!(faults(&format!("[http]\npublic_url = {bad:?}\n")).len(), 1, "{bad}");
+    }
 }

@@ -8,6 +8,8 @@ mod anchor;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+#[cfg(feature = "aws")]
+use cvm_core::ports::ClockDoubt;
 use cvm_core::ports::{Clock, ClockReading, ClockStatus};
 use cvm_core::time::{Span, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
@@ -31,6 +33,17 @@ impl MarkedClock {
     /// The clock of a server that starts now and whose latest recorded time is `mark`.
     pub(crate) fn start(mark: Option<Timestamp>) -> Self {
         Self { anchor: ArcSwap::from_pointee(Anchor::at_start(mark, moment())) }
+    }
+
+    /// Begins again, held against `mark`, as at a start. A step forward is forgotten only where the
+    /// mark is of the same day as the time now: an operator has accepted it.
+    #[cfg(feature = "aws")]
+    pub(crate) fn begin_again(&self, mark: Option<Timestamp>) {
+        let at = moment();
+        let has_stepped = self.anchor.load().judge(at).doubt == Some(ClockDoubt::SteppedForward);
+        if !has_stepped || mark.is_some_and(|mark| at.system.since(mark) <= Span::DAY) {
+            self.anchor.store(Anchor::at_start(mark, at).into());
+        }
     }
 
     /// What the time should be: the system's where that is believed, otherwise what was last
@@ -67,6 +80,13 @@ impl Clock for MarkedClock {
     fn accept(&self, now: Timestamp) {
         let accepted = Anchor::accepted(Moment { system: now, ..moment() });
         self.anchor.store(accepted.into());
+    }
+}
+
+#[cfg(feature = "aws")]
+impl cvm_core::ports::Stopwatch for MarkedClock {
+    fn elapsed(&self) -> std::time::Duration {
+        std::time::Duration::try_from(clock_gettime(UP)).unwrap_or_default()
     }
 }
 

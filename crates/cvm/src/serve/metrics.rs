@@ -17,13 +17,14 @@ use cvm_core::attempt::Act;
 use cvm_core::journal::EventKind;
 use cvm_core::key::KeyAlgorithm;
 use cvm_core::ports::Ports;
-use cvm_core::provisioning::{Swept, SweptCrls};
 use cvm_core::time::Timestamp;
 use prometheus::proto::MetricFamily;
 use prometheus::{
     Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
+
+use crate::timers::Ran;
 
 pub(crate) use counted::Counted;
 pub(super) use listener::{MetricsServing, serve};
@@ -176,7 +177,7 @@ impl Metrics {
     }
 
     /// Counts what a run of the timers did, which ended at `now`.
-    pub(super) fn timers_ran(&self, now: Timestamp, swept: &Swept, crls: &SweptCrls) {
+    pub(super) fn timers_ran(&self, now: Timestamp, Ran { swept, crls }: &Ran) {
         let failures = |of, count: usize| {
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             self.sweep_failures.with_label_values(&[of]).inc_by(count);

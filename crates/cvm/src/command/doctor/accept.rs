@@ -39,10 +39,13 @@ fn by_server(args: &Doctor) -> Result<(String, Option<String>), Failure> {
 
 fn by_hand(args: &Doctor, layout: &Layout) -> Result<(String, Option<String>), Failure> {
     let loaded = crate::command::config::load(args.config.as_deref(), layout)?;
-    let url = &loaded.config.store_url;
     let failed = |what: String| {
         let what = format!("setting the latest time on record: {what}");
         Failure::new(Exit::Failed, what).cure("name the right data directory with --data-dir")
+    };
+    let Some(url) = loaded.config.sqlite_url() else {
+        let failure = failed(String::from("the registry is not on this machine"));
+        return Err(failure.cure("ask the server: --server URL"));
     };
     let _hold = hold(layout)?;
     // Opening makes what is not there, and a registry that is not there has no time on record.

@@ -38,7 +38,8 @@ struct Scan {
 /// Judges every key.
 pub(super) fn check(patient: &Patient<'_>, report: &mut Report) {
     let Some(config) = &patient.config else { return };
-    let (url, root) = (&config.store_url, &patient.layout.root);
+    let root = &patient.layout.root;
+    let Some(url) = config.sqlite_url() else { return nothing(report) };
     let failed = |error: &OpenError| {
         let cure = "name the right data directory and [store] url, or restore a backup";
         Finding::failed(Check::WeakKeys, chain_of(error), cure)

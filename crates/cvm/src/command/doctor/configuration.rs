@@ -20,7 +20,7 @@ pub(super) fn check(args: &Doctor, layout: &Layout, report: &mut Report) -> Opti
             report.add_all(without_effect(&loaded), all);
             report.add_all(always(&loaded), Finding::ok(Check::Reissue, "every token is used up"));
             let synced = Finding::ok(Check::Durability, "what is acknowledged is on the disk");
-            report.add_all(Vec::from_iter(unsynced(&loaded.config.store_url)), synced);
+            report.add_all(Vec::from_iter(loaded.config.sqlite_url().and_then(unsynced)), synced);
             Some(loaded.config)
         }
         Err(ConfigError::File { path, source }) => {

@@ -23,8 +23,8 @@ const LOG_BYTES_MAX: u64 = 256 << 20;
 /// Looks at the machine; before anything opens the store, which would cut its log.
 pub(super) fn check(patient: &Patient<'_>, report: &mut Report) {
     let Some(config) = &patient.config else { return };
-    let Ok([(_, registry), (_, log), (_, attempts)]) =
-        cvm_store::files(&config.store_url, &patient.layout.root)
+    let Some(url) = config.sqlite_url() else { return process(patient, config, report) };
+    let Ok([(_, registry), (_, log), (_, attempts)]) = cvm_store::files(url, &patient.layout.root)
     else {
         return;
     };

@@ -25,7 +25,7 @@ pub(super) fn check(patient: &Patient<'_>, server: &Server, report: &mut Report)
     );
 }
 
-/// The host of a URL without a path.
+/// The host of a URL.
 fn host_of(url: &str) -> Option<String> {
     let url: WebhookUrl = url.parse().ok()?;
     url.uri().host().map(|host| host.trim_matches(['[', ']']).to_owned())

@@ -17,7 +17,13 @@ const READ_WHOLE_BYTES_MAX: u64 = 1 << 30;
 /// Looks at the store's file, and returns what it says of itself.
 pub(super) fn check(patient: &Patient<'_>, server: &Server, report: &mut Report) -> Option<Survey> {
     let config = patient.config.as_ref()?;
-    let (url, root) = (&config.store_url, &patient.layout.root);
+    let root = &patient.layout.root;
+    let Some(url) = config.sqlite_url() else {
+        let what =
+            "the registry is not on this machine: only a server that runs can be asked of it";
+        report.add(Finding::ok(Check::Store, what));
+        return None;
+    };
     let size = cvm_store::files(url, root).ok().map_or(0, |[(_, registry), ..]| {
         fs::metadata(registry).map_or(0, |metadata| metadata.len())
     });

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cvm_core::attempt::{Act, Attempt};
-use cvm_core::certificate::{CertificateRecord, IssuerId};
-use cvm_core::id::{AttemptCode, SerialNumber};
+use cvm_core::certificate::IssuerId;
+use cvm_core::id::{AttemptCode, Name, SerialNumber, ThingName};
 use cvm_core::journal::{Event, JournalRow};
-use cvm_core::key::{KeyAlgorithm, PrivateKey, PublicKey};
+use cvm_core::key::{CheckedCsr, CsrError, KeyAlgorithm, PrivateKey, PublicKey};
 use cvm_core::page::{Page, PageRequest};
 use cvm_core::ports::{
-    Attempts, CarryOutError, CommitError, IssueOrder, IssuerError, Journal, KeyMaker, NewCrl,
-    Platform, Revocations, Revoked, StoreError, StoredCrl,
+    Attempts, CarryOutError, Change, CommitError, IssueOrder, Issued, IssuerError, Journal,
+    KeyMaker, NewCrl, Platform, Revocations, Revoked, Sought, StoreError, StoredCrl,
 };
 use cvm_core::time::Timestamp;
 
@@ -32,13 +32,42 @@ impl<T: ?Sized> Counted<T> {
 
 #[async_trait]
 impl Platform for Counted<dyn Platform> {
-    async fn certificate_issue(
-        &self,
-        order: IssueOrder<'_>,
-    ) -> Result<CertificateRecord, CarryOutError> {
+    fn request_judge(&self, csr: &CheckedCsr, thing: &ThingName) -> Result<(), CsrError> {
+        self.port.request_judge(csr, thing)
+    }
+
+    fn owe(&self, change: &mut Change) {
+        self.port.owe(change);
+    }
+
+    async fn certificate_issue(&self, order: IssueOrder<'_>) -> Result<Issued, CarryOutError> {
         let issued = self.port.certificate_issue(order).await?;
         self.metrics.certificates_issued.inc();
         Ok(issued)
+    }
+
+    async fn certificate_complete(
+        &self,
+        serial: &SerialNumber,
+        attempt: AttemptCode,
+    ) -> Result<(), CarryOutError> {
+        self.port.certificate_complete(serial, attempt).await
+    }
+
+    async fn device_settle(
+        &self,
+        serial: &SerialNumber,
+        attempt: AttemptCode,
+    ) -> Result<Vec<Sought>, CarryOutError> {
+        self.port.device_settle(serial, attempt).await
+    }
+
+    async fn orphans_end(&self, sought: &[Sought]) -> Result<usize, CarryOutError> {
+        self.port.orphans_end(sought).await
+    }
+
+    async fn policy_is_known(&self, policy: &Name) -> Result<bool, CarryOutError> {
+        self.port.policy_is_known(policy).await
     }
 }
 
@@ -75,6 +104,10 @@ impl Attempts for Counted<dyn Attempts> {
         self.port.unknown_count(address, at);
     }
 
+    async fn settled(&self) {
+        self.port.settled().await;
+    }
+
     async fn attempts_of(&self, serial: &SerialNumber) -> Result<Vec<Attempt>, StoreError> {
         self.port.attempts_of(serial).await
     }
@@ -104,6 +137,10 @@ impl KeyMaker for Counted<dyn KeyMaker> {
             Err(_) => self.metrics.key_failures.inc(),
         }
         made
+    }
+
+    fn csr_make(&self, key: &PrivateKey) -> Result<Vec<u8>, IssuerError> {
+        self.port.csr_make(key)
     }
 }
 

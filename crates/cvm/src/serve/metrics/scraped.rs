@@ -21,7 +21,7 @@ pub(crate) struct Source {
     metrics: Arc<Metrics>,
     ports: Ports,
     counters: Arc<Counters>,
-    store_files: [(&'static str, PathBuf); 3],
+    store_files: Vec<(&'static str, PathBuf)>,
     certificates: Vec<(&'static str, PathBuf)>,
     connections_max: usize,
 }
@@ -34,8 +34,13 @@ impl Source {
         ports: Ports,
         counters: Arc<Counters>,
     ) -> Result<Self, Failure> {
-        let store_files = cvm_store::files(&config.store_url, &layout.root)
-            .map_err(|error| Failure::new(Exit::Failed, format!("[store] url: {error}")))?;
+        let store_files = match config.sqlite_url() {
+            Some(url) => Vec::from(
+                cvm_store::files(url, &layout.root)
+                    .map_err(|error| Failure::new(Exit::Failed, format!("[store] url: {error}")))?,
+            ),
+            None => Vec::new(),
+        };
         let ours = inventory().map(|(kept, path)| (name_of(kept), layout.root.join(path)));
         let brought =
             config.http.brought.iter().map(|(file, _)| ("brought", layout.root.join(file)));
