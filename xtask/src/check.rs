@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::aws::WITH_AWS;
 use crate::process::{cargo, run};
 use crate::steps::Steps;
 use crate::tidy::tidy;
@@ -22,6 +23,10 @@ pub(crate) fn run_in(steps: &mut Steps) {
     steps.step("clippy of the build with traces", || {
         // The whole workspace, so that its features are as before and its crates are not checked anew.
         let command = ["clippy", "--workspace", "--features", "cvm/otel", "--bin", "cvm"];
+        run(cargo(&command).args(["--", "-D", "warnings"]))
+    });
+    steps.step("clippy of the build with AWS", || {
+        let command = ["clippy", "--workspace", "--features", WITH_AWS, "--all-targets"];
         run(cargo(&command).args(["--", "-D", "warnings"]))
     });
     steps.step("tidy", tidy);

@@ -7,10 +7,12 @@
     reason = "a command-line tool speaks on its terminal"
 )]
 
+mod aws;
 mod bench;
 mod check;
 mod deny;
 mod doc;
+mod lambda;
 mod power;
 mod process;
 mod run;
@@ -24,11 +26,13 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+  aws         the tests against stand-ins for AWS, and what they need; `aws install`: this alone
   bench ARGS  what a vend costs, beside its floor and its peers; `bench --help` tells more
   bench-smoke a second of each benchmark: that they run
   check       formatting, lints and tidy; no test runs
   deny        cargo-deny: advisories, bans, licences, sources (needs a network)
   doc         the documentation of all crates, warnings denied
+  lambda      the function's zip as it is deployed, and its size
   power       power cuts of a real ext4 under load (needs root and loop devices)
   run [ARGS]  the server on loopback: `cvm dev ARGS`
   test        everything CI runs; installs what tests need, and says which
@@ -39,11 +43,14 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        ["aws"] => aws::aws(),
+        ["aws", "install"] => aws::install_only(),
         ["bench", rest @ ..] => bench::bench(rest),
         ["bench-smoke"] => bench::smoke(),
         ["check"] => check::check(),
         ["deny"] => deny::deny(),
         ["doc"] => doc::doc(),
+        ["lambda"] => lambda::lambda(),
         ["power"] => power::power(),
         ["run", rest @ ..] => run::run(rest),
         ["test"] => test::test(),

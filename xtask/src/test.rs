@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything, as the README tells and CI runs it.
 
 mod agent;
-mod programs;
-mod python;
+pub(crate) mod programs;
+pub(crate) mod python;
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::process::{cargo, run};
 use crate::steps::Steps;
-use crate::{check, workspace};
+use crate::{aws, check, workspace};
 
 pub(crate) fn test() -> Result<()> {
     let mut steps = Steps::begin("test");
@@ -19,11 +19,18 @@ pub(crate) fn test() -> Result<()> {
     programs::install_missing()?;
     steps.heading("Python packages that tests use");
     let target = workspace::target_directory()?;
-    let python = python::install(&target)?;
+    let python = python::install(&target.join("venv"), "xtask/requirements.txt", &[])?;
+    steps.heading("stand-ins for AWS");
+    aws::install(&target)?;
     check::run_in(&mut steps);
-    steps.step("the cvm binary with traces, for their tests", || build_with_traces(&target));
+    steps.step("the cvm binary with traces, for their tests", || {
+        build_as(&target, "cvm/otel", "cvm-otel")
+    });
+    aws::run_in(&mut steps, &target);
     steps.step("the binaries for the end-to-end tests", || {
-        run(&mut cargo(&["build", "--bin", "cvm", "--bin", "cvm-agent"]))
+        // The whole workspace, here and above, so that its features are those of the tests and
+        // nothing is built twice.
+        run(&mut cargo(&["build", "--workspace", "--bin", "cvm", "--bin", "cvm-agent"]))
     });
     steps.step("the agent as it is shipped", || agent::check(&target));
     steps.step("tests", || {
@@ -33,12 +40,13 @@ pub(crate) fn test() -> Result<()> {
     steps.finish()
 }
 
-/// A build that tests find as `cvm-otel`. Before the other one, as both are called `cvm` at first.
-fn build_with_traces(target: &Path) -> Result<()> {
-    run(&mut cargo(&["build", "--bin", "cvm", "--features", "cvm/otel"]))?;
+/// A build with a feature, that tests find as `name`. Before the one without, as all are called `cvm`
+/// at first.
+pub(crate) fn build_as(target: &Path, feature: &str, name: &str) -> Result<()> {
+    run(&mut cargo(&["build", "--workspace", "--bin", "cvm", "--features", feature]))?;
     let built = target.join("debug");
     // Beside it and then moved: a test may be running the one before.
-    let copy = built.join("cvm-otel.new");
+    let copy = built.join(format!("{name}.new"));
     fs::copy(built.join("cvm"), &copy).context("copying the binary")?;
-    fs::rename(&copy, built.join("cvm-otel")).context("renaming the copy")
+    fs::rename(&copy, built.join(name)).context("renaming the copy")
 }

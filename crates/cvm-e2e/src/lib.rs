@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: the real binary in a directory of its own, on ports of its
 //! own, killed when the test ends; and a client that can send what no well-behaved one would.
 
+pub mod aws;
 mod client;
 mod clock;
 mod kept;
@@ -35,6 +36,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 pub struct Environment {
     directory: TempDir,
     settings: BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
     server: Option<Child>,
     ready: Value,
     starts: u32,
@@ -74,8 +76,9 @@ impl Environment {
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let directory = tempfile::Builder::new().prefix("cvm-e2e-").tempdir()?;
         let (ready, clock, power, binary) = (Value::Null, None, None, "cvm");
-        let (settings, server, starts) = (all, None, 0);
-        Ok(Self { directory, settings, server, ready, starts, clock, power, binary })
+        let (settings, variables) = (all, BTreeMap::new());
+        let (server, starts) = (None, 0);
+        Ok(Self { directory, settings, variables, server, ready, starts, clock, power, binary })
     }
 
     /// The data directory.
@@ -101,6 +104,7 @@ impl Environment {
             let name = format!("CVM_{}", key.replace('.', "__").to_uppercase());
             command.env(name, value);
         }
+        command.envs(&self.variables);
         command.envs(self.clock.iter().flat_map(FakeClock::variables));
         command.envs(self.power.iter().flat_map(Power::variables));
         Ok(command)
@@ -114,6 +118,11 @@ impl Environment {
     /// Another setting, from the next command on.
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// A variable in the environment of commands, from the next one on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
     }
 
     /// Watches the data directory from now on, for power cuts.

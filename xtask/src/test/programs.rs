@@ -27,6 +27,8 @@ const PROGRAMS: &[Program] = &[
         package: "librsvg2-bin",
     },
     Program { name: "zbarimg", probe: &["zbarimg", "--version"], package: "zbar-tools" },
+    // A proxy that ends TLS.
+    Program { name: "nginx", probe: &["nginx", "-v"], package: "nginx-light" },
     // For the recipes of `examples/`.
     Program { name: "node", probe: &["node", "--version"], package: "nodejs" },
     Program { name: "make", probe: &["make", "--version"], package: "make" },
@@ -35,6 +37,9 @@ const PROGRAMS: &[Program] = &[
         probe: &["cc", "-fsyntax-only", "-include", "mbedtls/ssl.h", "-x", "c", "/dev/null"],
         package: "libmbedtls-dev",
     },
+    // For DynamoDB Local.
+    Program { name: "java", probe: &["java", "--version"], package: "default-jre-headless" },
+    Program { name: "mvn", probe: &["mvn", "--version"], package: "maven" },
     Program { name: "python3", probe: &["python3", "--version"], package: "python3" },
     Program {
         name: "python3 -m venv",

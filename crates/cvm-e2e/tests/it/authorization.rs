@@ -44,6 +44,7 @@ const OPERATIONS: &[(&str, &str, Who)] = &[
     ("POST /v1/certificates/renew", "/v1/certificates/renew", Who::Certificate),
     ("GET /v1/crl/{issuer}/{shard}.crl", "/v1/crl/{issuer}/5a.crl", Who::AnyoneAtDevices),
     ("GET /v1/ca/{issuer}.cer", "/v1/ca/{issuer}.cer", Who::AnyoneAtDevices),
+    ("GET /v1/nonce", "/v1/nonce", Who::AnyoneAtDevices),
     ("GET /v1/trust-bundle", "/v1/trust-bundle", Who::Anyone),
     ("GET /healthz", "/healthz", Who::Anyone),
     ("GET /readyz", "/readyz", Who::Anyone),

@@ -36,6 +36,7 @@ mod readme;
 mod rehearse;
 mod renew;
 mod secrets;
+mod signed;
 mod traces;
 mod vectors;
 mod vend;

@@ -1,0 +1,1 @@
+"""AWS IoT in memory: what the certificate vending machine calls of it, judged by AWS's models."""
