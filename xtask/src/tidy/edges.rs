@@ -1,6 +1,7 @@
 //! Who may depend on whom among our crates: the picture of the architecture as a list.
 //!
-//! `cvm` composes; adapters (`api`, `aws`, `pki`, `store`) see the core and never each other.
+//! `cvm` composes; adapters (`api`, `aws`, `pki`, `store`) see the core and never each other, but
+//! that `aws` keeps the vault of `pki` and signs with its keys.
 
 use std::collections::BTreeSet;
 

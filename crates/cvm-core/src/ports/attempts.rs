@@ -9,7 +9,8 @@ use crate::time::Timestamp;
 
 /// The last attempts of each device.
 ///
-/// Writing is cheap and lossy on purpose: an anonymous stranger never buys a durable write.
+/// Writing is cheap and lossy on purpose: at home an anonymous stranger never buys a durable write.
+/// (In DynamoDB every write is one, so there it is a small one that expires.)
 /// Each known serial number has 32 places that are overwritten in turn; unknown ones have a counter
 /// per address and minute.
 #[async_trait]

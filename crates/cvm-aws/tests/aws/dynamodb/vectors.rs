@@ -1,5 +1,5 @@
-//! The conformance vectors of the protocol on this store: every one of those that have a sentence for
-//! a name, and some of those that were drawn. `CVM_TRACES=all` runs all of them, which takes minutes.
+//! The conformance vectors of the protocol on this store: one in ten of the traces. `CVM_TRACES=all`
+//! runs all of them, which takes minutes.
 
 #[path = "../../../../cvm-store/tests/it/vectors/trace.rs"]
 mod trace;
