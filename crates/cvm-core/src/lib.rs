@@ -23,7 +23,7 @@ pub mod ports;
 pub mod profile;
 pub mod provisioning;
 pub mod registry;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
 pub mod token;
